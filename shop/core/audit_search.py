@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, and_, literal, or_, select, tuple_, union_all
+from sqlalchemy import CompoundSelect, Select, and_, literal, or_, select, tuple_, union_all
 
 from shop.core import keyset
 from shop.core.actor import Actor
@@ -64,8 +64,20 @@ class Entry:
 def find(filters: Filters = Filters(), place: Place = FIRST, *, limit: int = 50) -> Page[Entry]:
     """A page of the entries that match. One statement."""
     query = _columns().where(*_which(filters, place, limit + 1)).order_by(*_sorting(place)).limit(limit + 1)
-    found = [_entry(dict(row)) for row in db.session.execute(query).mappings()]
+    found = [entry(dict(row)) for row in db.session.execute(query).mappings()]
     return keyset.page(found, place, limit)
+
+
+def newest_of(subjects: Mapping[SubjectKind, Select[Any]], limit: int) -> CompoundSelect[Any]:
+    """Select the columns of the newest entries about subjects whose ids are selected, up to `limit` of each kind; for
+    `entry`.
+    """
+    parts = []
+    for kind, ids in subjects.items():
+        id = ids.subquery().c[0]
+        about = _columns().join(id.table, _ENTRIES.c.subject_id == id).where(_ENTRIES.c.subject_kind == kind)
+        parts.append(about.order_by(*_sorting(FIRST)).limit(limit).subquery())
+    return union_all(*(select(part) for part in parts))
 
 
 @cache
@@ -124,7 +136,8 @@ def _tuple(position: Position) -> Any:
     return tuple_(literal(position.at, _ENTRIES.c.at.type), position.id)
 
 
-def _entry(row: dict[str, Any]) -> Entry:
+def entry(row: dict[str, Any]) -> Entry:
+    """An entry from a row of `newest_of`."""
     values = {name: _read(row[name]) for name in ("before", "after", "personal")}
     return Entry(**row | values)
 

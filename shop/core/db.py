@@ -318,17 +318,22 @@ def read_together(queries: Sequence[Select[Any]], values: Mapping[str, Any]) -> 
         return [[dict(row) for row in connection.execute(query, values).mappings()] for query in queries]
     sent = [_compiled(query, connection.dialect) for query in queries]
     with _driver_pipeline(connection) as driver:
-        cursors = [driver.execute(each.text, {name: values[name] for name in each.names}) for each in sent]
+        cursors = [driver.execute(each.text, each.parameters(values)) for each in sent]
     return [each.rows(cursor.fetchall()) for each, cursor in zip(sent, cursors, strict=True)]
 
 
 @dataclass(frozen=True)
 class _Compiled:
-    """A query for the driver: its text, the names of its values, its columns with their types' conversions."""
+    """A query for the driver: its text, the values that it has itself, None for those that are given to it, and its
+    columns with their types' conversions.
+    """
 
     text: str
-    names: tuple[str, ...]
+    own: Mapping[str, Any]
     columns: tuple[tuple[str, Callable[[Any], Any] | None], ...]
+
+    def parameters(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: given.get(name, value) for name, value in self.own.items()}
 
     def rows(self, found: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:
         return [
@@ -346,7 +351,7 @@ def _compiled(query: Select[Any], dialect: Dialect) -> _Compiled:
     columns = [(one.name, one.type.dialect_impl(dialect)) for one in query.selected_columns]
     return _Compiled(
         str(compiled),
-        tuple(compiled.binds),
+        dict(compiled.params),
         tuple((name, kind.result_processor(dialect, None)) for name, kind in columns),
     )
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from shop.core.errors import BadInput
 
@@ -18,14 +18,17 @@ PARAMETERS = ("after", "before", "page")
 """Parameters that choose a page: the position after which it begins or before which it ends, or `page=last`."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TEXT = re.compile(r"([0-9]{1,17})-(?:([0-9])-)?([0-9]{1,18})")
+_NAMED = re.compile(r"([0-9]{1,17})-()([0-9A-Z]{20})")
 
 
 @dataclass(frozen=True)
 class Position:
-    """Position of a row. `kind` is its table, in a list of several tables that is sorted by time, kind and id."""
+    """Position of a row. `kind` is its table, in a list of several tables that is sorted by time, kind and id. The id
+    is a number, or a text in lists that are `named` (see `ids`).
+    """
 
     at: datetime
-    id: int
+    id: Any
     kind: int = 0
 
     def __str__(self) -> str:
@@ -33,12 +36,13 @@ class Position:
         return f"{(self.at - _EPOCH) // timedelta(microseconds=1)}-{kind}{self.id}"
 
     @classmethod
-    def parse(cls, text: str) -> Position:
+    def parse(cls, text: str, *, named: bool = False) -> Position:
         """Read the text form. Raises BadInput."""
-        found = _TEXT.fullmatch(text)
+        found = (_NAMED if named else _TEXT).fullmatch(text)
         if found is None:
             raise BadInput("bad_position", "This address of a page is not complete. Go to the first page.")
-        return cls(_EPOCH + timedelta(microseconds=int(found[1])), int(found[3]), int(found[2] or 0))
+        at = _EPOCH + timedelta(microseconds=int(found[1]))
+        return cls(at, found[3] if named else int(found[3]), int(found[2] or 0))
 
 
 @dataclass(frozen=True)
@@ -60,12 +64,14 @@ class Place:
         return self.before or self.after
 
     @classmethod
-    def parse(cls, parameters: Mapping[str, str]) -> Place:
-        """The place that the PARAMETERS of an address name; other parameters are ignored. Raises BadInput."""
+    def parse(cls, parameters: Mapping[str, str], *, named: bool = False) -> Place:
+        """The place that the PARAMETERS of an address name; other parameters are ignored. `named` as for positions.
+        Raises BadInput.
+        """
         given = {name: parameters[name] for name in PARAMETERS if name in parameters}
         if len(given) > 1 or given.get("page", "last") != "last":
             raise BadInput("bad_position", "An address has one of after, before and page=last.")
-        positions = {name: Position.parse(value) for name, value in given.items() if name != "page"}
+        positions = {name: Position.parse(value, named=named) for name, value in given.items() if name != "page"}
         return cls(positions.get("after"), positions.get("before"), from_end="page" in given)
 
 

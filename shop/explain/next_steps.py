@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Row, Select, Text, cast, literal, null, select
@@ -34,8 +34,8 @@ def earliest(rows: Iterable[Row[Any]]) -> dict[tuple[str, int], Step]:
     return found
 
 
-def parts(order_ids: Collection[int], webhook_ids: Collection[int]) -> list[Select[Any]]:
-    """Select the steps, each kind along its index; empty without ids."""
+def parts(order_ids: Any, webhook_ids: Any) -> list[Select[Any]]:
+    """Select the steps, each kind along its index. The ids are expanding parameters."""
     payable = (Order.state.in_(order_states.PAYABLE), Order.review_since.is_(None))
     of_orders = [
         _due("payment", Payment.order_id, Payment.next_check_at, order_ids, Payment.provider),
@@ -43,11 +43,10 @@ def parts(order_ids: Collection[int], webhook_ids: Collection[int]) -> list[Sele
         _due("mail", Mail.order_id, Mail.next_attempt_at, order_ids),
         _due("order", Order.id, Order.pay_by, order_ids).where(*payable),
     ]
-    of_webhooks = [_due("webhook", WebhookEventRow.id, WebhookEventRow.due_at, webhook_ids)]
-    return (of_orders if order_ids else []) + (of_webhooks if webhook_ids else [])
+    return [*of_orders, _due("webhook", WebhookEventRow.id, WebhookEventRow.due_at, webhook_ids)]
 
 
-def _due(kind: str, id: Any, at: Any, ids: Collection[int], provider: Any = None) -> Select[Any]:
+def _due(kind: str, id: Any, at: Any, ids: Any, provider: Any = None) -> Select[Any]:
     name = cast(null(), Text) if provider is None else provider
     return row(kind, id, at, name).where(id.in_(ids), at.is_not(None))
 

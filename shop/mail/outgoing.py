@@ -165,8 +165,9 @@ def by_state() -> dict[MailState, int]:
 
 def counted(most: int) -> dict[MailState, int]:
     """The number of mails in each state, each counted up to `most`. One statement, part of the caller's transaction."""
-    mails = [select(Mail.id).where(Mail.state == state).limit(most).subquery() for state in MailState]
-    numbers = [select(func.count()).select_from(of_state).scalar_subquery() for of_state in mails]
+    of_state = (select(Mail.id).where(Mail.state == state).order_by(Mail.id) for state in MailState)  # along the index
+    mails = [query.limit(most).subquery() for query in of_state]
+    numbers = [select(func.count()).select_from(each).scalar_subquery() for each in mails]
     return dict(zip(MailState, db.session.execute(select(*numbers)).one(), strict=True))
 
 

@@ -13,10 +13,11 @@ from shop.accounts import staff
 from shop.accounts.permissions import Permission
 from shop.core.db import db
 from shop.core.errors import BadInput, Refusal
+from shop.core.keyset import FIRST, Place
 from shop.credit_gifts import gifts
 from shop.credit_gifts.models import CreditGift
 from shop.http_kit.access import requires
-from shop.ops import acts, waiting
+from shop.ops import acts, lists, waiting
 from shop.ops.formats import words
 from shop.ops.navigation import Group, Link
 from shop.payments.records.models import Refund, ShortfallRequest
@@ -27,14 +28,17 @@ from shop.payouts import payouts
 from shop.payouts.models import Payout
 
 bp = Blueprint("approvals", __name__)
-LINKS = (Link("Approvals", "ops.approvals.index", Permission.ORDER_READ, Group.MONEY),)
+HERE = "ops.approvals.index"
+LINKS = (Link("Approvals", HERE, Permission.ORDER_READ, Group.MONEY),)
 
 
 @bp.get("/approvals")
 @requires(Permission.ORDER_READ)
 def index() -> str:
-    """List of requests that wait for a second person, oldest first."""
-    return _page()
+    """List of requests that wait for a second person, oldest first; `after`, `before` and `page=last` are positions of
+    pages.
+    """
+    return _page(Place.parse(request.args, named=True))
 
 
 def _approve_refund(refund_id: str) -> None:
@@ -108,25 +112,29 @@ for _kind in KINDS.values():
 
 
 def _decide(kind: Kind, request_id: str, word: str, act: Callable[[], Any]) -> ResponseReturnValue:
-    """Decide one request. A refused decision shows the list as it is now, and who decided before."""
+    """Decide one request. A refused decision shows the requests from this one on as they are now, or who decided it
+    before.
+    """
     message = f"The {kind.name} {request_id} is {word}."
-    return acts.done(
-        act, message, url_for("ops.approvals.index"), lambda refusal: _page(refusal, _decided_before(kind, request_id))
-    )
+    return acts.done(act, message, url_for(HERE), lambda refusal: _refused(kind, request_id, refusal))
 
 
-def _decided_before(kind: Kind, request_id: str) -> str:
-    """Sentence that names the person who decided a request before; empty if it is undecided."""
+def _refused(kind: Kind, request_id: str, refusal: Refusal) -> str:
     row = db.session.get(kind.model, request_id, populate_existing=True)
     by = row and getattr(row, kind.decided_by)
-    word = "approved" if kind.model is Refund else row and words(row.state)
-    return f"{staff.label(by)} has {word} the {kind.name} {request_id}." if by else ""
+    if row is None or by is None:
+        at = row and (row.created_at if kind.model is Refund else row.requested_at)
+        return _page(Place(after=waiting.before(request_id, at)) if at else FIRST, refusal)
+    word = "approved" if kind.model is Refund else words(row.state)
+    return _page(FIRST, refusal, f"{staff.label(by)} has {word} the {kind.name} {request_id}.")
 
 
-def _page(refusal: Refusal | None = None, decided_before: str = "") -> str:
+def _page(place: Place, refusal: Refusal | None = None, decided_before: str = "") -> str:
+    page = waiting.requests(acts.reader(), place)
     return render_template(
         "ops/approvals.html",
-        requests=waiting.requests(acts.reader()),
+        requests=page.rows,
+        links=lists.links(HERE, [], page),
         kinds=KINDS,
         refusal=refusal,
         decided_before=decided_before,

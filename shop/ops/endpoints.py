@@ -10,11 +10,11 @@ from flask import Blueprint, abort, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from shop.accounts.permissions import Permission
-from shop.accounts.staff_list import LARGEST_ID
-from shop.core import clock, days, filter_values
-from shop.core.errors import BadInput, Refusal
+from shop.core import clock, days, filter_values, keyset
+from shop.core.errors import Refusal
+from shop.core.keyset import Place
 from shop.http_kit.access import requires
-from shop.ops import acts
+from shop.ops import acts, lists
 from shop.ops.formats import zone
 from shop.ops.navigation import Group, Link
 from shop.outgoing_webhooks import endpoints, queries, resend, retained
@@ -23,7 +23,6 @@ from shop.outgoing_webhooks.kinds import DeliveryState, EventType
 bp = Blueprint("endpoints", __name__)
 LINKS = (Link("Webhook endpoints", "ops.endpoints.index", Permission.WEBHOOK_ENDPOINT_READ, Group.SYSTEM),)
 READ, WRITE = Permission.WEBHOOK_ENDPOINT_READ, Permission.WEBHOOK_ENDPOINT_WRITE
-_FILTERS = ("state", "before")
 
 
 @bp.get("/endpoints")
@@ -57,7 +56,9 @@ def create() -> ResponseReturnValue:
 @bp.get("/endpoints/<endpoint_id>")
 @requires(READ)
 def show(endpoint_id: str) -> str:
-    """An endpoint and its deliveries, newest first; of one state with `state`."""
+    """An endpoint and its deliveries, newest first; of one state with `state`. `after`, `before` and `page=last` are
+    positions of pages.
+    """
     return _page(endpoint_id)
 
 
@@ -187,7 +188,9 @@ def _page(endpoint_id: str, refusal: Refusal | None = None) -> str:
     found = queries.endpoint(endpoint_id)
     if found is None:
         abort(404, "There is no such endpoint.")
-    state, before = _place() if request.method == "GET" else (None, None)
+    state, place = _place() if request.method == "GET" else (None, keyset.FIRST)
+    filters = [("state", str(state))] if state else []
+    deliveries = queries.deliveries(endpoint_id, state=state, place=place)
     now, endpoint = clock.now(), found.endpoint
     is_typed = refusal is not None and refusal.details.get("field") in ("url", "description", "event_types")
     typed = dict(zip(("url", "description", "event_types"), _typed(), strict=True)) if is_typed else endpoint
@@ -197,7 +200,8 @@ def _page(endpoint_id: str, refusal: Refusal | None = None) -> str:
         endpoint=endpoint,
         typed=typed,
         event_types=list(EventType),
-        deliveries=queries.deliveries(endpoint_id, state=state, before=before),
+        deliveries=deliveries.rows,
+        links=lists.links("ops.endpoints.show", filters, deliveries, endpoint_id=endpoint_id),
         state=state,
         states=list(DeliveryState),
         counted=queries.COUNTED,
@@ -208,13 +212,11 @@ def _page(endpoint_id: str, refusal: Refusal | None = None) -> str:
     )
 
 
-def _place() -> tuple[DeliveryState | None, int | None]:
-    given = filter_values.given(dict(request.args.lists()), _FILTERS)
+def _place() -> tuple[DeliveryState | None, Place]:
+    """The filter and the page that the address names. Raises BadInput."""
+    given = filter_values.given(lists.given(), ("state",))
     state = filter_values.members("state", given["state"], DeliveryState)
-    before = filter_values.single("before", given["before"])
-    if before is not None and not (before.isascii() and before.isdigit() and 0 < int(before[:12]) <= LARGEST_ID):
-        raise BadInput("bad_position", "This address of a page is not complete. Go to the first page.")
-    return (state[0] if state else None), (int(before) if before else None)
+    return (state[0] if state else None), Place.parse(request.args)
 
 
 def _delivery(endpoint_id: str, delivery_id: int, refusal: Refusal | None = None) -> str:

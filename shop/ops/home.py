@@ -20,7 +20,7 @@ from shop.core.filter_values import refuse_unknown
 from shop.http_kit.access import requires
 from shop.ops import acts, to_do
 from shop.ops.navigation import Link
-from shop.ops.to_do import Owner
+from shop.ops.to_do_rows import Owner
 
 bp = Blueprint("home", __name__)
 LINKS = (Link("To do", "ops.home.show", Permission.CONSOLE_OPEN),)

@@ -24,9 +24,9 @@ def given() -> Mapping[str, list[str]]:
     return {name: values for name, values in request.args.lists() if name not in keyset.PARAMETERS}
 
 
-def address(endpoint: str, pairs: Pairs) -> str:
-    """The address of a list with these parameters."""
-    base = url_for(endpoint)
+def address(endpoint: str, pairs: Pairs, **path: Any) -> str:
+    """The address of a list with these parameters; `path` are values of its path."""
+    base = url_for(endpoint, **path)
     return f"{base}?{urlencode(pairs)}" if pairs else base
 
 
@@ -39,16 +39,16 @@ def addresses(endpoint: str, name: str) -> Callable[[object], str]:
     return lambda value: base + quote(str(value), safe="")
 
 
-def links(endpoint: str, pairs: Pairs, page: keyset.Page[Any] | key_pages.Page[Any]) -> dict[str, str]:
-    """Addresses of the neighbouring pages, for the macro `pager`."""
+def links(endpoint: str, pairs: Pairs, page: keyset.Page[Any] | key_pages.Page[Any], **path: Any) -> dict[str, str]:
+    """Addresses of the neighbouring pages, for the macro `pager`; `path` as for `address`."""
     before, after = (page.newer, page.older) if isinstance(page, keyset.Page) else (page.previous, page.next)
     found: dict[str, str] = {}
     if before:
-        found["first"] = address(endpoint, pairs)
-        found["previous"] = address(endpoint, [*pairs, ("before", str(before))])
+        found["first"] = address(endpoint, pairs, **path)
+        found["previous"] = address(endpoint, [*pairs, ("before", str(before))], **path)
     if after:
-        found["next"] = address(endpoint, [*pairs, ("after", str(after))])
-        found["last"] = address(endpoint, [*pairs, ("page", "last")])
+        found["next"] = address(endpoint, [*pairs, ("after", str(after))], **path)
+        found["last"] = address(endpoint, [*pairs, ("page", "last")], **path)
     return found
 
 

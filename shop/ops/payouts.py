@@ -54,6 +54,7 @@ def _page(refusal: Refusal | None = None) -> str:
         payouts=page.rows,
         links=lists.links("ops.payouts.index", [], page),
         whom=waiting.names(actors),
+        request_page=waiting.address,
         available=[(currency, *amounts) for currency, amounts in funds.by_currency().items()],
         refusal=refusal,
         typed=request.form if refusal else {},

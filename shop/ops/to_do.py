@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from flask import url_for
@@ -22,7 +20,8 @@ from shop.core.actor import Actor
 from shop.core.keyset import ON_A_PAGE
 from shop.core.money import Money
 from shop.explain.next_step import Step
-from shop.ops import to_do_rows
+from shop.ops import lists, to_do_rows, waiting
+from shop.ops.to_do_rows import Owner
 from shop.payments.records.types import RefundDestination
 from shop.returns.states import ReturnState
 
@@ -30,6 +29,7 @@ AT_MOST = 100
 """Items of each kind; the page says when there are more."""
 INBOX = "inbox "
 """The subject of an alert about a webhook begins with it; the number of the webhook follows."""
+Addresses = Callable[[object], str]
 _TO_A_BANK = "Books the refund after the approval: its requester sends the money"
 _AFTER_APPROVAL = {
     "refund": "Sends the refund after the approval",
@@ -81,13 +81,6 @@ class Item:
         return int(number) if self.about.startswith(INBOX) and number.isdecimal() else None
 
 
-class Owner(StrEnum):
-    """Owner of things to do, as a filter."""
-
-    ME = "me"
-    NONE = "none"
-
-
 @dataclass(frozen=True)
 class ToDo:
     """The most urgent things of an owner; `is_cut` if there are others. The numbers of all things, by kind and of the
@@ -106,71 +99,48 @@ def load(reader: Actor, permissions: Collection[Permission], owner: Owner | None
     """Things to do, by deadline and severity, then the oldest first; only kinds that the reader may read. All own
     things, else at most ON_A_PAGE. Two statements.
     """
-    rows = [row for row in to_do_rows.things(reader, permissions, AT_MOST) if _is_readable(row, permissions)]
-    of_owner = [row for row in rows if owner is None or _owner(row, reader) == (reader if owner is Owner.ME else None)]
-    of_owner.sort(key=_urgency)
-    shown = of_owner if owner is Owner.ME else of_owner[:ON_A_PAGE]
-    found = [(row, _OF_KIND[row.kind](row, reader)) for row in shown]
-    rules = Counter(row.what for row in rows if row.kind == "alert")
+    limit = None if owner is Owner.ME else ON_A_PAGE + 1
+    things = to_do_rows.things(reader, permissions, owner, most=AT_MOST, limit=limit)
+    shown = things.rows if limit is None else things.rows[:ON_A_PAGE]
+    order_page = lists.addresses("ops.order.show", "number")
+    found = [(row, _OF_KIND[row.kind](row, reader, order_page)) for row in shown]
     context = to_do_rows.context(
         [reader, *(row.by for row in shown if row.by), *(row.owner for row in shown if row.owner)],
         {item.order_id for _, item in found if item.rule and item.order_id is not None},
         {item.webhook_id for _, item in found if item.webhook_id is not None},
-        counts_alerts=rules.total() >= AT_MOST,
+        counts_alerts=Permission.ALERT_READ in permissions,
         counts_orders=Permission.FULFILMENT_READ in permissions,
     )
-    items = [_complete(item, row, context) for row, item in found]
-    mine = sum(_owner(row, reader) == reader for row in rows)
     return ToDo(
-        items,
-        len(of_owner) > len(items),
-        Counter(row.kind for row in rows),
-        mine,
-        context.alerts or rules,
+        [_complete(item, row, context) for row, item in found],
+        len(things.rows) > len(shown),
+        things.kinds,
+        things.mine,
+        context.alerts,
         context.to_ship,
     )
 
 
-def _owner(row: Row[Any], reader: Actor) -> Actor | None:
-    """Owner of a thing: who claimed it, else who acknowledged an alert, and the reader of a note."""
-    by: Actor | None = {"alert": row.by, "note": reader}.get(row.kind)
-    return row.owner or by
-
-
-def _urgency(row: Row[Any]) -> tuple[bool, bool, datetime, datetime]:
-    return (not _is_bad(row), row.due is None, row.due or row.at, row.at)
-
-
-def _is_bad(row: Row[Any]) -> bool:
-    return bool(row.kind == "dispute" or (row.kind == "alert" and row.detail.split()[0] == Severity.P1))
-
-
-def _is_readable(row: Row[Any], permissions: Collection[Permission]) -> bool:
-    """Requests about money are for readers of orders, those about roles for readers of accounts."""
-    needed = Permission.USER_READ if row.what == "roles" else Permission.ORDER_READ
-    return row.kind != "approval" or needed in permissions
-
-
-def _alert(row: Row[Any], reader: Actor) -> Item:
+def _alert(row: Row[Any], _reader: Actor, _order_page: Addresses) -> Item:
     severity, state = row.detail.split()
     return Item(
         claim=row.claim,
         kind=f"Alert {severity}",
-        tone="bad" if _is_bad(row) else "wait",
+        tone="bad" if severity == Severity.P1 else "wait",
         what=RULES[row.what][1],
         about=row.about,
         order_number=row.number,
         money=notification_texts.money(row.observed, row.expected),
         since=row.at,
         address=url_for("ops.alerts.show", alert_id=int(row.id)),
-        by=_owner(row, reader),
+        by=row.owned_by,
         alert_id=int(row.id) if state == AlertState.NEW else None,
         order_id=row.order_id,
         rule=row.what,
     )
 
 
-def _request(row: Row[Any], reader: Actor) -> Item:
+def _request(row: Row[Any], reader: Actor, _order_page: Addresses) -> Item:
     return Item(
         claim=row.claim,
         kind="Approval",
@@ -181,13 +151,13 @@ def _request(row: Row[Any], reader: Actor) -> Item:
         money=Money(row.amount, row.currency) if row.currency else None,
         since=row.at,
         address=_page(row),
-        by=_owner(row, reader),
+        by=row.owned_by,
         is_own=row.by == reader,
         waits_for=_TO_A_BANK if row.detail == RefundDestination.BANK else _AFTER_APPROVAL[row.what],
     )
 
 
-def _note(row: Row[Any], reader: Actor) -> Item:
+def _note(row: Row[Any], reader: Actor, order_page: Addresses) -> Item:
     """A note on an order that mentions the reader, who owns it until it is marked as done."""
     return Item(
         claim="",
@@ -198,14 +168,14 @@ def _note(row: Row[Any], reader: Actor) -> Item:
         order_number=row.number,
         money=None,
         since=row.at,
-        address=url_for("ops.order.show", number=row.number, _anchor=f"note-{row.id}"),
+        address=f"{order_page(row.number)}#note-{row.id}",
         by=reader,
         note_id=int(row.id),
         waits_for="None: it waits for you",
     )
 
 
-def _dispute(row: Row[Any], reader: Actor) -> Item:
+def _dispute(row: Row[Any], _reader: Actor, order_page: Addresses) -> Item:
     """An open dispute; it is answered in the acquirer's dashboard."""
     return Item(
         claim=row.claim,
@@ -216,14 +186,14 @@ def _dispute(row: Row[Any], reader: Actor) -> Item:
         order_number=row.number,
         money=Money(row.amount, row.currency),
         since=row.at,
-        address=url_for("ops.order.show", number=row.number),
+        address=order_page(row.number),
         due=row.due,
-        by=_owner(row, reader),
+        by=row.owned_by,
         waits_for="The bank decides after the answer date",
     )
 
 
-def _return(row: Row[Any], reader: Actor) -> Item:
+def _return(row: Row[Any], _reader: Actor, _order_page: Addresses) -> Item:
     """A return to decide, or one whose units have arrived and that is to be refunded."""
     is_requested = row.what == ReturnState.REQUESTED
     money = Money(row.amount, row.currency)
@@ -246,7 +216,7 @@ _OF_KIND = {"alert": _alert, "approval": _request, "dispute": _dispute, "note": 
 def _page(row: Row[Any]) -> str:
     if row.what == "roles":
         return url_for("ops.users.show_all")
-    return url_for("ops.approvals.index", _anchor=f"request-{row.id}")
+    return waiting.address(row.id, row.at)
 
 
 def _complete(item: Item, row: Row[Any], context: to_do_rows.Context) -> Item:

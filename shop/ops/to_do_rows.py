@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache, partial
 from typing import Any
 
 from sqlalchemy import (
     JSON,
     BigInteger,
+    CompoundSelect,
     Row,
     Select,
     Text,
+    and_,
     bindparam,
     case,
     cast,
+    false,
     func,
     literal,
     null,
+    or_,
     select,
+    true,
     type_coerce,
     union_all,
 )
@@ -29,6 +35,7 @@ from shop.accounts.models import User
 from shop.accounts.permissions import Permission
 from shop.alerts import claims, requests, store
 from shop.alerts.models import ToDoClaim
+from shop.alerts.states import Severity
 from shop.core.actor import Actor
 from shop.core.column_types import ActorText
 from shop.core.db import UtcDateTime, db
@@ -56,22 +63,60 @@ of a note. `about` is the subject of an alert, the kind of a dispute or the reas
 """
 _LISTED_ITSELF = ("OPS_APPROVAL_WAITS", "OPS_DISPUTE_DUE")
 """Rules of alerts about requests and disputes, which are in the list themselves."""
+KINDS = ("alert", "approval", "dispute", "note", "return")
 _NAME, _COUNT, _TO_SHIP = "name", "count", "to ship"
 _NO_TIME = cast(null(), UtcDateTime)
 
 
-def things(reader: Actor, permissions: Collection[Permission], limit: int) -> list[Row[Any]]:
-    """The first `limit` things of each kind that the reader may read, each with its `owner`. One statement."""
-    readable = frozenset(_PARTS.keys() & set(permissions))
-    return list(db.session.execute(_things(readable, limit), {"reader": reader.user_id}))
+@dataclass(frozen=True)
+class Things:
+    """The most urgent things, and the numbers of all of them by kind and of the reader's own ones."""
+
+    rows: list[Row[Any]]
+    kinds: Mapping[str, int]
+    mine: int
+
+
+class Owner(StrEnum):
+    """Owner of things to do, as a filter."""
+
+    ME = "me"
+    NONE = "none"
+
+
+def things(
+    reader: Actor, permissions: Collection[Permission], owner: Owner | None, *, most: int, limit: int | None
+) -> Things:
+    """Things that the reader may read, the first `most` of each kind: numbers of them, and the most urgent ones of an
+    owner, up to `limit`. By deadline and severity, then the oldest first. One statement.
+    """
+    query = _things(frozenset(_READ_WITH & set(permissions)), owner, most, limit)
+    rows = db.session.execute(query, {"reader": reader.user_id, "me": reader}).all()
+    first = rows[0]._mapping
+    kinds = {kind: first[f"number_of_{kind}"] for kind in KINDS}
+    return Things([row for row in rows if row.kind], kinds, first["mine"])
 
 
 @cache
-def _things(readable: frozenset[Permission], limit: int) -> Select[Any]:
+def _things(readable: frozenset[Permission], owner: Owner | None, most: int, limit: int | None) -> Select[Any]:
     """Made once for each set of permissions, because that takes longer than the query."""
-    parts = [_requests(limit), *(_PARTS[one](limit) for one in _PARTS if one in readable)]
-    found = union_all(*(select(part.subquery()) for part in parts)).subquery("things")
-    return select(found, ToDoClaim.owner).outerjoin(ToDoClaim, ToDoClaim.thing == found.c.claim)
+    parts = [_requests(most, readable), *(_PARTS[one](most) for one in _PARTS if one in readable)]
+    one = union_all(*(select(part.subquery()) for part in parts)).subquery("thing")
+    me = bindparam("me", type_=ActorText)
+    by = case((one.c.kind == "alert", one.c.by), (one.c.kind == "note", me))
+    owned = func.coalesce(ToDoClaim.owner, by, type_=ActorText).label("owned_by")
+    found = select(one, ToDoClaim.owner, owned).outerjoin(ToDoClaim, ToDoClaim.thing == one.c.claim).cte("things")
+    numbers = {f"number_of_{kind}": found.c.kind == kind for kind in KINDS} | {"mine": found.c.owned_by == me}
+    counted = select(*(func.count().filter(which).label(name) for name, which in numbers.items())).subquery("numbers")
+    of_owner = {Owner.ME: found.c.owned_by == me, Owner.NONE: found.c.owned_by.is_(None), None: true()}[owner]
+    shown = select(found).where(of_owner).order_by(*_urgency(found.c)).limit(limit).subquery("shown")
+    return select(shown, counted).select_from(counted).outerjoin(shown, true()).order_by(*_urgency(shown.c))
+
+
+def _urgency(of: Any) -> tuple[Any, ...]:
+    is_bad = or_(of.kind == "dispute", and_(of.kind == "alert", of.detail.startswith(f"{Severity.P1} ")))
+    by_date = (case((of.due.is_(None), 1), else_=0), func.coalesce(of.due, of.at), of.at)
+    return (case((is_bad, 0), else_=1), *by_date, of.kind, of.id)
 
 
 @dataclass(frozen=True)
@@ -92,19 +137,13 @@ def context(
     webhook_ids: Collection[int],
     *,
     counts_alerts: bool,
-    counts_orders: bool = False,
+    counts_orders: bool,
 ) -> Context:
-    """People and next steps of things; alerts and orders to ship are counted if wanted. One statement, or none."""
+    """People and next steps of things; alerts and orders to ship are counted if wanted. One statement."""
     known = set(actors)
-    parts = next_steps.parts(order_ids, webhook_ids)
-    if ids := {actor.user_id for actor in known if actor.user_id is not None}:
-        parts.append(next_steps.row(_NAME, User.id, _NO_TIME, User.email).where(User.id.in_(ids)))
-    if counts_alerts:
-        counted = store.counted_by_rule().subquery()
-        parts.append(next_steps.row(_COUNT, counted.c.number, _NO_TIME, counted.c.rule))
-    if counts_orders:
-        parts.append(next_steps.row(_TO_SHIP, to_ship.counted(), _NO_TIME, cast(null(), Text)))
-    rows = list(db.session.execute(union_all(*parts))) if parts else []
+    ids = {"people": [actor.user_id for actor in known if actor.user_id is not None]}
+    ids |= {"orders": list(order_ids), "webhooks": list(webhook_ids)}
+    rows = db.session.execute(_context(counts_alerts, counts_orders), ids).all()
     emails = {row.id: row.name for row in rows if row.kind == _NAME}
     return Context(
         staff.labels_of(known, emails),
@@ -112,6 +151,20 @@ def context(
         {row.name: row.id for row in rows if row.kind == _COUNT},
         next((row.id for row in rows if row.kind == _TO_SHIP), 0),
     )
+
+
+@cache
+def _context(counts_alerts: bool, counts_orders: bool) -> CompoundSelect[Any]:
+    """Made once, as `_things`; the ids are parameters."""
+    ids: dict[str, Any] = {name: bindparam(name, expanding=True) for name in ("orders", "webhooks", "people")}
+    parts = next_steps.parts(ids["orders"], ids["webhooks"])
+    parts.append(next_steps.row(_NAME, User.id, _NO_TIME, User.email).where(User.id.in_(ids["people"])))
+    if counts_alerts:
+        counted = store.counted_by_rule().subquery()
+        parts.append(next_steps.row(_COUNT, counted.c.number, _NO_TIME, counted.c.rule))
+    if counts_orders:
+        parts.append(next_steps.row(_TO_SHIP, to_ship.counted(), _NO_TIME, cast(null(), Text)))
+    return union_all(*parts)
 
 
 def _alerts(limit: int) -> Select[Any]:
@@ -133,8 +186,12 @@ def _alerts(limit: int) -> Select[Any]:
     )
 
 
-def _requests(limit: int) -> Select[Any]:
-    one = requests.waiting().order_by("requested_at", "id").limit(limit).subquery().c
+def _requests(limit: int, readable: frozenset[Permission]) -> Select[Any]:
+    """Requests about money are for readers of orders, those about roles for readers of accounts."""
+    each = requests.waiting().subquery()
+    is_readable = {Permission.ORDER_READ: each.c.kind != "roles", Permission.USER_READ: each.c.kind == "roles"}
+    which = or_(false(), *(which for needed, which in is_readable.items() if needed in readable))
+    one = select(each).where(which).order_by(each.c.requested_at, each.c.id).limit(limit).subquery().c
     return _thing(
         claim=_claim("approval", case((one.kind == "roles", requests.ROLES), else_="") + one.id),
         kind=literal("approval", Text),
@@ -207,7 +264,8 @@ _PARTS: Mapping[Permission, Callable[[int], Select[Any]]] = {
     Permission.RETURN_DECIDE: partial(_returns, ReturnState.REQUESTED),
     Permission.REFUND_REQUEST: partial(_returns, ReturnState.RECEIVED),
 }
-"""Things by the permission to read them; each request is readable for other people."""
+"""Things by the permission to read them; for requests see `_requests`."""
+_READ_WITH = _PARTS.keys() | {Permission.USER_READ}
 
 
 def _thing(**columns: Any) -> Select[Any]:

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
+from flask import url_for
 from sqlalchemy import (
     BigInteger,
-    CompoundSelect,
     Row,
     Select,
     Text,
+    bindparam,
     cast,
     func,
     literal,
     null,
     select,
+    tuple_,
     type_coerce,
     union_all,
 )
 
 from shop.accounts.models import User
+from shop.core import keyset
 from shop.core.actor import Actor
-from shop.core.db import db
+from shop.core.db import UtcDateTime, db
+from shop.core.keyset import ON_A_PAGE, Page, Place, Position
 from shop.core.money import Money
 from shop.credit_gifts.models import CreditGift, GiftState
 from shop.ledger.models import Funds
@@ -59,66 +64,87 @@ class Request:
     reason: str
     now: str
     is_own: bool
-    is_to_bank: bool = False
+    is_to_bank: bool
+
+    @property
+    def position(self) -> Position:
+        return Position(self.requested_at, self.id)
 
 
-def requests(reader: Actor) -> list[Request]:
-    """All requests that wait, oldest first. Three statements, however many there are."""
-    refunding, others = db.session.execute(_refunds()).all(), db.session.execute(_others()).all()
-    actors = {refund.requested_by for refund, _, _ in refunding} | {one.requested_by for one in others}
-    emails = _emails({actor.user_id for actor in actors} | {one.user_id for one in others})
-    found = [_refund(refund, order, capture, emails, reader) for refund, order, capture in refunding]
-    found += [_other(one, emails, reader) for one in others]
-    return sorted(found, key=lambda one: (one.requested_at, one.id))
+def requests(reader: Actor, place: Place = keyset.FIRST, *, limit: int = ON_A_PAGE) -> Page[Request]:
+    """A page of the requests that wait, oldest first. Two statements."""
+    found = db.session.execute(_page(place.is_backwards, place.beyond is not None, limit + 1), _position(place)).all()
+    emails = _emails({one.requested_by.user_id for one in found} | {one.user_id for one in found})
+    return keyset.page([_request(one, emails, reader) for one in found], place, limit)
 
 
-def _refunds() -> Select[Refund, Order, Capture]:
-    query = select(Refund, Order, Capture).join(Order, Order.id == Refund.order_id)
-    return query.outerjoin(Capture, Capture.id == Refund.capture_id).where(*refund_requests.IS_WAITING)
+def before(request_id: str, requested_at: datetime) -> Position:
+    """The position after which the page begins whose first request is this one."""
+    return Position(requested_at - timedelta(microseconds=1), request_id)
 
 
-def _others() -> CompoundSelect[Any]:
-    """The other kinds in the same columns. `user_id` is the customer of a gift; `there` the settled money for a payout,
-    or the total of the order of a shortfall; `captured` what was paid of it.
+def address(request_id: str, requested_at: datetime) -> str:
+    """The place of a request on its page of the list."""
+    after = str(before(request_id, requested_at))
+    return url_for("ops.approvals.index", after=after, _anchor=f"request-{request_id}")
+
+
+def _position(place: Place) -> dict[str, Any]:
+    return {"beyond_at": place.beyond.at, "beyond_id": place.beyond.id} if place.beyond else {}
+
+
+@cache
+def _page(is_backwards: bool, has_position: bool, limit: int) -> Select[Any]:
+    """Kept, because to make it takes longer than the query."""
+    each = union_all(*_kinds()).subquery()
+    place = tuple_(each.c.requested_at, each.c.id)
+    query = select(each)
+    if has_position:
+        beyond = tuple_(bindparam("beyond_at", type_=UtcDateTime), bindparam("beyond_id", type_=Text))
+        query = query.where(place < beyond if is_backwards else place > beyond)
+    sorting = (each.c.requested_at, each.c.id)
+    return query.order_by(*(one.desc() if is_backwards else one for one in sorting)).limit(limit)
+
+
+def _kinds() -> Iterator[Select[Any]]:
+    """The kinds of requests in the same columns. `user_id` is the customer of a gift; `there` the settled money for a
+    payout, or the total of the order of a shortfall; `captured` what was captured, `refunded` what is refunded or
+    requested of it, all in the currency of the request.
     """
-    gift = _columns("store credit", CreditGift, CreditGift.reason, user_id=CreditGift.user_id)
-    payout = _columns("payout", Payout, Payout.note, there=func.coalesce(Funds.settled, 0))
-    of_order = {"number": Order.number, "state": type_coerce(Order.state, Text), "there": Order.total_amount}
-    short = _columns("shortfall", ShortfallRequest, ShortfallRequest.reason, **of_order, captured=Capture.amount)
-    short = short.select_from(ShortfallRequest).join(Order, Order.id == ShortfallRequest.order_id)
-    return union_all(
-        gift.where(CreditGift.state == GiftState.REQUESTED),
-        payout.outerjoin(Funds, Funds.currency == Payout.currency).where(Payout.state == PayoutState.REQUESTED),
-        short.join(Capture, Capture.id == ShortfallRequest.capture_id).where(*shortfalls.IS_WAITING),
+    of_order = {"number": Order.number, "state": type_coerce(Order.state, Text), "captured": Capture.amount}
+    refund = _columns(
+        "refund",
+        Refund,
+        Refund.reason,
+        **of_order,
+        refunded=Capture.refunded_amount,
+        destination=type_coerce(Refund.destination, Text),
     )
+    refund = refund.select_from(Refund).join(Order, Order.id == Refund.order_id)
+    yield refund.outerjoin(Capture, Capture.id == Refund.capture_id).where(*refund_requests.IS_WAITING)
+    gift = _columns("store credit", CreditGift, CreditGift.reason, user_id=CreditGift.user_id)
+    yield gift.where(CreditGift.state == GiftState.REQUESTED)
+    payout = _columns("payout", Payout, Payout.note, there=func.coalesce(Funds.settled, 0))
+    yield payout.outerjoin(Funds, Funds.currency == Payout.currency).where(Payout.state == PayoutState.REQUESTED)
+    short = _columns("shortfall", ShortfallRequest, ShortfallRequest.reason, **of_order, there=Order.total_amount)
+    short = short.select_from(ShortfallRequest).join(Order, Order.id == ShortfallRequest.order_id)
+    yield short.join(Capture, Capture.id == ShortfallRequest.capture_id).where(*shortfalls.IS_WAITING)
 
 
 def _columns(kind: str, table: Any, reason: Any, **more: Any) -> Select[Any]:
-    columns = (table.id, table.currency, table.amount, reason.label("reason"), table.requested_by, table.requested_at)
-    empty: dict[str, Any] = {name: cast(null(), BigInteger) for name in ("user_id", "there", "captured")}
-    empty |= {name: cast(null(), Text) for name in ("number", "state")}
+    columns = (table.id, table.currency, table.amount, reason.label("reason"), table.requested_by)
+    empty: dict[str, Any] = {name: cast(null(), BigInteger) for name in ("user_id", "there", "captured", "refunded")}
+    empty |= {name: cast(null(), Text) for name in ("number", "state", "destination")}
+    at = Refund.created_at if table is Refund else table.requested_at
     return select(
-        literal(kind, Text).label("kind"), *columns, *(one.label(name) for name, one in (empty | more).items())
+        literal(kind, Text).label("kind"),
+        *columns,
+        at.label("requested_at"),
+        *(one.label(name) for name, one in (empty | more).items()),
     )
 
 
-def _refund(refund: Refund, order: Order, capture: Capture | None, names: Names, reader: Actor) -> Request:
-    return Request(
-        kind="refund",
-        id=refund.id,
-        order_number=order.number,
-        about=f"to {order_forms.DESTINATIONS[refund.destination]}",
-        money=refund.money,
-        requested_by=names.get(refund.requested_by.user_id, str(refund.requested_by)),
-        requested_at=refund.created_at,
-        reason=refund.reason,
-        now=_present(refund, order, capture),
-        is_own=refund.requested_by == reader,
-        is_to_bank=refund.destination == RefundDestination.BANK,
-    )
-
-
-def _other(one: Row[Any], names: Names, reader: Actor) -> Request:
+def _request(one: Row[Any], names: Names, reader: Actor) -> Request:
     about, now = _SENTENCES[one.kind](one, names)
     return Request(
         kind=one.kind,
@@ -131,7 +157,18 @@ def _other(one: Row[Any], names: Names, reader: Actor) -> Request:
         reason=one.reason,
         now=now,
         is_own=one.requested_by == reader,
+        is_to_bank=one.destination == RefundDestination.BANK,
     )
+
+
+def _of_refund(one: Row[Any], _names: Names) -> tuple[str, str]:
+    """The amount of a waiting refund counts as refunded already."""
+    about, state = f"to {order_forms.DESTINATIONS[one.destination]}", f"The order is {words(one.state)}"
+    if one.captured is None:
+        return about, f"{state}; the amount was paid with store credit."
+    captured, others = Money(one.captured, one.currency), Money(one.refunded - one.amount, one.currency)
+    now = f"{captured.with_code()} were captured, and {others.with_code()} refunded or requested besides this."
+    return about, f"{state}; {now}"
 
 
 def _of_gift(one: Row[Any], names: Names) -> tuple[str, str]:
@@ -149,20 +186,8 @@ def _of_shortfall(one: Row[Any], names: Names) -> tuple[str, str]:
     return f"with a payment of {captured.with_code()}", now
 
 
-_SENTENCES = {"store credit": _of_gift, "payout": _of_payout, "shortfall": _of_shortfall}
+_SENTENCES = {"refund": _of_refund, "store credit": _of_gift, "payout": _of_payout, "shortfall": _of_shortfall}
 """What a request is about, and its present numbers, by kind."""
-
-
-def _present(refund: Refund, order: Order, capture: Capture | None) -> str:
-    """Sentence with the present numbers. The amount of a waiting refund counts as refunded already."""
-    state = f"The order is {words(order.state)}"
-    if capture is None:
-        return f"{state}; the amount was paid with store credit."
-    captured = Money(capture.amount, capture.currency)
-    others = Money(capture.refunded_amount - refund.amount, capture.currency)
-    return (
-        f"{state}; {captured.with_code()} were captured, and {others.with_code()} refunded or requested besides this."
-    )
 
 
 def names(actors: set[Actor]) -> dict[Actor, str]:

@@ -7,7 +7,7 @@ that of any note once it is old. The text of a withdrawn one is in the erasable 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, lru_cache
@@ -126,19 +126,23 @@ def mark_done(note_id: int, *, by: Actor, order_id: int | None = None) -> None:
         audit.record(by, Act.NOTE_DONE, _subject(note_id))
 
 
-def of_order(order_id: int, limit: int) -> list[Note]:
-    """The newest notes on an order, with their mentions. One statement."""
+def of_order(order_id: Any, limit: int) -> Select[Any]:
+    """Select the newest notes on an order, with their mentions; for `noted`."""
     columns = (OrderNote.id, OrderNote.author, OrderNote.text, OrderNote.at, OrderNote.withdrawn_at)
     newest = select(*columns).where(OrderNote.order_id == order_id).order_by(OrderNote.id.desc()).limit(limit)
     note = newest.subquery()
     query = select(note, NoteMention.user_id, NoteMention.done_at)
-    query = query.outerjoin(NoteMention, NoteMention.note_id == note.c.id).order_by(note.c.id.desc())
+    return query.outerjoin(NoteMention, NoteMention.note_id == note.c.id).order_by(note.c.id.desc())
+
+
+def noted(rows: Iterable[Mapping[str, Any]]) -> list[Note]:
+    """The notes, the newest first, from rows of `of_order`."""
     found: dict[int, Note] = {}
-    for row in db.session.execute(query):
-        new = Note(row.id, row.author, row.text, row.at, row.withdrawn_at, {})
-        mentioned = found.setdefault(row.id, new).mentions
-        if row.user_id is not None:
-            mentioned[row.user_id] = row.done_at
+    for row in rows:
+        new = Note(row["id"], row["author"], row["text"], row["at"], row["withdrawn_at"], {})
+        mentioned = found.setdefault(row["id"], new).mentions
+        if row["user_id"] is not None:
+            mentioned[row["user_id"]] = row["done_at"]
     return list(found.values())
 
 

@@ -10,14 +10,27 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, literal, literal_column, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    union_all,
+)
 
 from shop.core import email_address, ids, text
 from shop.core.db import db
 from shop.core.money import Money
-from shop.core.prefix import begins_with
+from shop.core.prefix import begins_with, in_order
 from shop.ledger.models import Journal
 from shop.orders.models import Order
 from shop.orders.states import OrderState
@@ -69,12 +82,21 @@ class Found:
 
 
 def find(typed: str, providers: Collection[str]) -> list[Hit]:
-    """Orders that have this id, or an address that begins with it; at most MOST + 1 of these. `providers` are known."""
+    """Orders that have this id, or an address that begins with it; at most MOST + 1 of these. `providers` are known.
+    One statement for the ids, and one for the addresses if none is found.
+    """
     words = text.tidy(typed)
     if not words or len(words) > LONGEST or text.is_unusable(words):
         return []
-    found = [hit for query, kind in _queries(words, providers) for hit in _hits(query, kind)]
-    return found or _by_email(words)
+    known, plain = tuple(sorted(providers)), text.plain(words).upper()
+    values = {
+        "words": words,
+        "plain": plain,
+        "number": ids.read_order_number(words),
+        "made_there": [own_or_outside.name_of(provider, words) for provider in known],
+    }
+    found = db.session.execute(_by_id(known), values)
+    return [Hit(HitKind(row.kind), row.found, row.number) for row in found] or _by_email(words)
 
 
 def about(hits: Collection[Hit]) -> dict[str, Found]:
@@ -87,63 +109,68 @@ def about(hits: Collection[Hit]) -> dict[str, Found]:
     return {row.number: Found(row.placed_at, row.state, Money(row.total_amount, row.currency)) for row in rows}
 
 
-def _queries(words: str, providers: Collection[str]) -> Iterator[tuple[Select[*tuple[Any, ...]], HitKind]]:
+_WORDS, _PLAIN, _NUMBER = (bindparam(name, type_=Text) for name in ("words", "plain", "number"))
+
+
+@cache
+def _by_id(providers: tuple[str, ...]) -> Select[Any]:
+    """Select kind, id and order number of what has the id, in the order of `_queries`. Made once, because that takes
+    longer than the queries.
+    """
+    parts = []
+    for place, (query, kind) in enumerate(_queries(providers)):
+        one = query.limit(MOST + 1).subquery(f"found_{place}")
+        found, number = one.c
+        columns = (literal(place).label("place"), literal(kind, Text).label("kind"))
+        parts.append(select(*columns, found.label("found"), number.label("number")))
+    every = union_all(*parts).subquery("found_any")
+    return select(every).order_by(every.c.place)
+
+
+def _queries(providers: tuple[str, ...]) -> Iterator[tuple[Select[*tuple[Any, ...]], HitKind]]:
     """Selects of (id, order number), with the kind of the id."""
-    yield from _own_ids(words)
     order, of_payment = Order.number, Payment.order_id
-    payment = select(literal(words), order).select_from(Payment)
-    yield _of_order(payment, of_payment, _their_payment(words)), HitKind.PAYMENT_THERE
+    yield select(_NUMBER.label("found"), order).where(order == _NUMBER), HitKind.ORDER
+    yield _of_order(select(Payment.id, order), of_payment, Payment.id == _PLAIN), HitKind.PAYMENT
+    yield _of_order(select(Refund.id, order), Refund.order_id, Refund.id == _PLAIN), HitKind.REFUND
+    payment = select(_WORDS.label("found"), order).select_from(Payment)
+    yield _of_order(payment, of_payment, _their_payment()), HitKind.PAYMENT_THERE
     capture = select(Capture.capture_id, order).join(Payment, Payment.id == Capture.payment_id)
-    theirs = and_(Capture.provider.in_(providers), Capture.capture_id == words)
+    theirs = and_(Capture.provider.in_(providers), Capture.capture_id == _WORDS)
     yield _of_order(capture, of_payment, theirs), HitKind.CAPTURE
-    refund = select(literal(words), order).select_from(Refund)
-    made_there = [own_or_outside.name_of(provider, words) for provider in sorted(providers)]
-    named = or_(Refund.acquirer_id == words, Refund.id.in_(made_there))
+    refund = select(_WORDS.label("found"), order).select_from(Refund)
+    named = or_(Refund.acquirer_id == _WORDS, Refund.id.in_(bindparam("made_there", expanding=True)))
     yield _of_order(refund, Refund.order_id, named), HitKind.REFUND_THERE
-    disputed = and_(Dispute.provider.in_(providers), Dispute.dispute_id == words)
+    disputed = and_(Dispute.provider.in_(providers), Dispute.dispute_id == _WORDS)
     yield _of_order(select(Dispute.dispute_id, order), Dispute.order_id, disputed), HitKind.DISPUTE
     line = select(SettlementLineRow.line_id, order).join(Journal, Journal.key == SettlementLineRow.fact)
-    settled = and_(SettlementLineRow.provider.in_(providers), SettlementLineRow.line_id == words)
+    settled = and_(SettlementLineRow.provider.in_(providers), SettlementLineRow.line_id == _WORDS)
     yield _of_order(line, Journal.order_id, settled), HitKind.SETTLEMENT_LINE
-    unmatched = select(Discrepancy.about, Order.number).outerjoin(Order, Order.id == Discrepancy.order_id).distinct()
-    about_line = (Discrepancy.about == words, Discrepancy.ours.is_(None), Discrepancy.closed_at.is_(None))
+    unmatched = select(Discrepancy.about, order).outerjoin(Order, Order.id == Discrepancy.order_id).distinct()
+    about_line = (Discrepancy.about == _WORDS, Discrepancy.ours.is_(None), Discrepancy.closed_at.is_(None))
     yield unmatched.where(*about_line), HitKind.UNMATCHED_LINE
-    yield _event(words, providers), HitKind.EVENT
+    yield _event(providers), HitKind.EVENT
 
 
-def _own_ids(words: str) -> Iterator[tuple[Select[*tuple[Any, ...]], HitKind]]:
-    plain = text.plain(words).upper()
-    number = ids.read_order_number(words)
-    yield select(Order.number, Order.number).where(Order.number == number), HitKind.ORDER
-    if ids.is_payment_id(plain):
-        yield _of_order(select(Payment.id, Order.number), Payment.order_id, Payment.id == plain), HitKind.PAYMENT
-    if ids.is_refund_id(plain):
-        yield _of_order(select(Refund.id, Order.number), Refund.order_id, Refund.id == plain), HitKind.REFUND
-
-
-def _their_payment(words: str) -> ColumnElement[bool]:
+def _their_payment() -> ColumnElement[bool]:
     """The acquirer has the payment under this id. The text of the expressions is that of their indexes."""
     names: Iterator[ColumnElement[str]] = (
         literal_column(f"(payments.provider_data ->> '{name}')") for name in THEIR_IDS
     )
-    return or_(*(name == words for name in names))
+    return or_(*(name == _WORDS for name in names))
 
 
-def _event(words: str, providers: Collection[str]) -> Select[*tuple[Any, ...]]:
+def _event(providers: tuple[str, ...]) -> Select[*tuple[Any, ...]]:
     """The event, with the order of the payment that it was applied to or names. It may have none."""
     event = select(WebhookEventRow.dedupe_key, Order.number).distinct()
     event = event.outerjoin(PaymentUpdateRow, PaymentUpdateRow.webhook_event_id == WebhookEventRow.id)
     payment = func.coalesce(PaymentUpdateRow.payment_id, WebhookEventRow.reference)
     event = event.outerjoin(Payment, Payment.id == payment).outerjoin(Order, Order.id == Payment.order_id)
-    return event.where(WebhookEventRow.provider.in_(providers), WebhookEventRow.dedupe_key == words)
+    return event.where(WebhookEventRow.provider.in_(providers), WebhookEventRow.dedupe_key == _WORDS)
 
 
 def _of_order(query: Select[*tuple[Any, ...]], order_id: Any, which: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
     return query.join(Order, Order.id == order_id).where(which)
-
-
-def _hits(query: Select[*tuple[Any, ...]], kind: HitKind) -> list[Hit]:
-    return [Hit(kind, found, number) for found, number in db.session.execute(query.limit(MOST + 1))]
 
 
 def _by_email(words: str) -> list[Hit]:
@@ -152,4 +179,5 @@ def _by_email(words: str) -> list[Hit]:
     if len(prefix) < SHORTEST_ADDRESS:
         return []
     query = select(Order.email, Order.number).where(begins_with(Order.email, prefix))
-    return _hits(query.order_by(Order.email, Order.id), HitKind.EMAIL)
+    rows = db.session.execute(query.order_by(in_order(Order.email), Order.id).limit(MOST + 1))
+    return [Hit(HitKind.EMAIL, email, number) for email, number in rows]

@@ -9,8 +9,9 @@ from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Row, ScalarSelect, Select, func, literal, select, tuple_
 
+from shop.core import keyset
 from shop.core.db import db
-from shop.core.keyset import ON_A_PAGE
+from shop.core.keyset import ON_A_PAGE, Page, Place, Position
 from shop.outgoing_webhooks.endpoints import IS_PRESENT, MOST
 from shop.outgoing_webhooks.kinds import TEST, DeliveryState
 from shop.outgoing_webhooks.models import DeliveryAttempt, OutgoingEvent, WebhookDelivery, WebhookEndpoint
@@ -39,13 +40,9 @@ class DeliveryRow:
     type: str
     occurred_at: datetime
 
-
-@dataclass(frozen=True)
-class Deliveries:
-    """Deliveries, newest first; `older` is the number before which the next page begins, None on the last page."""
-
-    rows: list[DeliveryRow]
-    older: int | None
+    @property
+    def position(self) -> Position:
+        return Position(self.occurred_at, self.delivery.id)
 
 
 def all_endpoints() -> list[Listed]:
@@ -64,14 +61,15 @@ def endpoint(endpoint_id: str) -> Listed | None:
 
 
 def deliveries(
-    endpoint_id: str, *, state: DeliveryState | None = None, before: int | None = None, limit: int = ON_A_PAGE
-) -> Deliveries:
-    """Deliveries to an endpoint, newest first. One statement."""
-    query = _deliveries().where(WebhookDelivery.endpoint_id == endpoint_id).order_by(WebhookDelivery.id.desc())
-    query = query.where(WebhookDelivery.state == state) if state else query
-    query = query.where(_older(before)) if before is not None else query
-    rows = [_row(row) for row in db.session.execute(query.limit(limit + 1))]
-    return Deliveries(rows[:limit], rows[limit - 1].delivery.id if len(rows) > limit else None)
+    endpoint_id: str, *, state: DeliveryState | None = None, place: Place = keyset.FIRST, limit: int = ON_A_PAGE
+) -> Page[DeliveryRow]:
+    """A page of the deliveries to an endpoint, newest first, by their numbers. One statement."""
+    of, query = WebhookDelivery, _deliveries().where(WebhookDelivery.endpoint_id == endpoint_id)
+    query = query.where(of.state == state) if state else query
+    query = query.where(of.id < literal(place.after.id, BigInteger)) if place.after else query
+    query = query.where(of.id > literal(place.before.id, BigInteger)) if place.before else query
+    rows = db.session.execute(query.order_by(of.id if place.is_backwards else of.id.desc()).limit(limit + 1))
+    return keyset.page([_row(row) for row in rows], place, limit)
 
 
 def page_of_deliveries(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
+
 import pytest
 
 from shop.accounts import verification
@@ -13,6 +16,7 @@ from shop.core.db import db, transaction
 from shop.core.money import Money
 from shop.credit_gifts import gifts
 from shop.credit_gifts.models import CreditGift
+from shop.ops import waiting
 from shop.payments.records.models import Refund
 from shop.payments.refunds import requests
 from shop.payments.updates import shortfalls
@@ -106,6 +110,33 @@ def test_a_large_shortfall_is_requested_on_the_order_and_approved_here(shop: Sho
     assert shop.state(order) == "PAID" and "Nothing waits for a second person." in kim.get("/ops/approvals").text
     status, page = approve(kim, "shortfalls", request)
     assert status == 409 and "support-finance@example.com has approved the shortfall" in page
+
+
+def test_requests_of_all_kinds_are_on_pages_from_the_oldest_to_the_newest(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled(90000)
+    found = []
+    for number in range(3):
+        found += [payouts.request(Money(100 + number, "TWD"), by=shop.sam).id, waiting_refund(shop)]
+    kim = visitor_as(shop, "finance")
+    monkeypatch.setattr(waiting.requests, "__kwdefaults__", {"limit": 2})
+
+    def shown(address: str) -> tuple[list[str], dict[str, str]]:
+        page = kim.get(address).text
+        links = {rel: unescape(to) for to, rel in re.findall(r'<a href="([^"]+)" rel="(\w+)"', page)}
+        return re.findall(r'<h2 id="request-(\w+)"', page), links
+
+    first, links = shown("/ops/approvals")
+    assert first == found[:2] and links.keys() == {"next", "last"}
+    second, links = shown(links["next"])
+    assert second == found[2:4] and links.keys() == {"first", "prev", "next", "last"}
+    assert shown(links["prev"])[0] == first and shown(links["next"])[0] == shown(links["last"])[0] == found[4:]
+    for wrong in ("after=1-2", "before=x", "page=2", f"after=1-{'é' * 20}"):
+        assert kim.get(f"/ops/approvals?{wrong}").status_code == 422, wrong
+    db.session.rollback()
+    page = kim.post(f"/ops/approvals/refunds/{found[5]}/approve").text
+    assert "Check that the money was sent" in page and f'id="request-{found[5]}"' in page
 
 
 @pytest.mark.parametrize("role", ["support", "admin"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -26,7 +27,8 @@ def test_a_payout_is_requested_with_a_reason_and_waits_for_another_person(shop: 
     page = ada.get("/ops/payouts").text
     assert "You have requested the payout." in page and "NT$800" in page and "rent" in page
     [waiting] = payouts.waiting()
-    assert f'href="/ops/approvals#request-{waiting.id}"' in page
+    [place] = re.findall(rf'href="(/ops/approvals\?after=[\w-]+)#request-{waiting.id}"', page)
+    assert f'id="request-{waiting.id}"' in ada.get(place).text
 
 
 WRONG = {

@@ -81,19 +81,21 @@ def test_an_event_is_found_by_the_payment_that_it_names_and_without_any(shop: Sh
 
 
 def test_no_search_reads_a_whole_table(shop: Shop) -> None:
-    """On PostgreSQL, where a table of this size would be read in full, that is forbidden to the planner."""
+    """On PostgreSQL, where a table of this size would be read in full, that is forbidden to the planner. `found_…` are
+    the results of the parts of the statement.
+    """
     shop.paid_order((PEN, 1))
     is_sqlite = db.engine.dialect.name == "sqlite"
     for typed in ("7K3M-9QXT-2F", "P1M8QB5JJY6QAYT9A7WY", "R1M8QB5JJY6QAYT9A7WY", "pi_123", "ada@example.com"):
         with requested() as found:
             find(typed, PROVIDERS)
-        assert len(found) > 5
+        assert len(found) == 2
         for statement, values in found:
             if not is_sqlite:
                 db.session.execute(db.text("SET LOCAL enable_seqscan = off"))
             explain = "EXPLAIN QUERY PLAN" if is_sqlite else "EXPLAIN"
             plan = [str(row) for row in db.session.connection().exec_driver_sql(f"{explain} {statement}", values)]
-            assert not [step for step in plan if re.search(r"'SCAN \w+'|Seq Scan|SCAN \w+\b(?! .*INDEX)", step)], plan
+            assert not [step for step in plan if re.search(r"Seq Scan|SCAN (?!found_)\w+\b(?! .*INDEX)", step)], plan
 
 
 @contextmanager
