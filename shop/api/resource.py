@@ -140,16 +140,13 @@ class Resource(Blueprint):  # type: ignore[misc]
             def answered(*args: Any, **values: Any) -> Response:
                 _refuse_parameters()
                 body, given = _unpacked(view(*args, **values))
-                if body is None:
-                    answer = Response(status=status_code)
-                elif isinstance(body, Response):
-                    answer = body
-                else:
-                    answer = jsonify(body)
-                    answer.status_code = status_code
-                if given:
-                    answer.headers.extend(given)
-                answer.headers.setdefault("Cache-Control", "no-store")
+                if isinstance(body, Response):
+                    body.headers.extend(given)
+                    body.headers.setdefault("Cache-Control", "no-store")
+                    return body
+                answer = Response() if body is None else jsonify(body)
+                answer.status_code = status_code
+                answer.headers.extend({"Cache-Control": "no-store", **given})
                 return answer
 
             documented = document(problems("invalid")(answered))
@@ -175,7 +172,7 @@ def _without_query(view: V, parsed: V, schema: type[Schema]) -> V:
 
 def _refuse_parameters() -> None:
     """Refuse parameters of a call that takes none. Raises Invalid."""
-    if request.args and "api_takes_query" not in g:
+    if request.query_string and request.args and "api_takes_query" not in g:
         words = "This is not known. The call takes no parameters."
         raise Invalid([{"parameter": name[:100], "code": "unknown_field", "detail": words} for name in request.args])
 
