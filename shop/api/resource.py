@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import wraps
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, wraps
 from typing import Any, TypeVar
 
 from flask import Request, Response, g, jsonify, request
 from flask_smorest import Blueprint
+from flask_smorest.utils import load_info_from_docstring
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import UnsupportedMediaType
@@ -43,10 +44,19 @@ class Invalid(BadInput):
         super().__init__("invalid", "Fields of the request are not valid; `errors` names them.", errors=errors)
 
 
+@cache
+def _instance(schema: type[Schema]) -> Schema:
+    return schema()
+
+
 class StrictParser(FlaskParser):
     """Parser that refuses unknown fields, what is not JSON, and values that JSON does not state as they are needed."""
 
     DEFAULT_UNKNOWN_BY_LOCATION = {"json": None, "query": RAISE, "headers": EXCLUDE}
+
+    def _get_schema(self, argmap: Any, req: Request) -> Schema:
+        """The one instance of a schema, which keeps nothing of a request. Webargs would make one for each request."""
+        return _instance(argmap)
 
     def load_json(self, req: Request, schema: Schema) -> Any:
         """The body; an empty object without one. Raises Refusal `unreadable_json`, and UnsupportedMediaType (415)."""
@@ -104,6 +114,15 @@ class Resource(Blueprint):  # type: ignore[misc]
     ) -> None:
         """Register a view under the title of the resource."""
         super().add_url_rule(rule, endpoint, view_func, *args, **more | {"tags": [self.title]})
+
+    def _store_endpoint_docs(
+        self, endpoint: str, obj: Any, parameters: Any, tags: list[str], *, methods: Sequence[str], **_: Any
+    ) -> None:
+        """Keep what is documented of a view without copying it: the document is made from a copy of all."""
+        [method] = methods
+        words = load_info_from_docstring(obj.__doc__, delimiter=self.DOCSTRING_INFO_DELIMITER)
+        own = obj._apidoc | {"docstring": words, "tags": tags}
+        self._docs[endpoint] = {method.lower(): own, "parameters": parameters}
 
     def route(self, rule: str, **more: Any) -> Callable[[V], V]:
         """Register a view at an address of the resource."""

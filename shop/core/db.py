@@ -31,6 +31,7 @@ from sqlalchemy import (
     Engine,
     Executable,
     MetaData,
+    PoolProxiedConnection,
     Select,
     Table,
     event,
@@ -124,8 +125,11 @@ def prepare(engine: Engine, config: Mapping[str, Any]) -> None:
         ):
             connection.execute(f"PRAGMA {pragma}")
 
-    # It waits for no lock. A listener to `begin` would make SQLAlchemy call listeners around every statement.
-    engine.dialect.do_begin = lambda connection: connection.driver_connection.execute("BEGIN")  # type: ignore[method-assign]
+    def begin(dbapi_connection: PoolProxiedConnection) -> None:
+        cast("sqlite3.Connection", dbapi_connection.driver_connection).execute("BEGIN")  # it waits for no lock
+
+    # A listener to the event `begin` would make SQLAlchemy call listeners around every statement.
+    engine.dialect.do_begin = begin  # type: ignore[method-assign]
 
 
 def keep_private(path: Path) -> None:

@@ -111,7 +111,7 @@ def init_app(app: Flask) -> None:
         None  # Flask's own check leaves its error page without links; ours comes a moment later
     )
     app.extensions["settled_headers"] = headers = _headers(app, https)
-    app.wsgi_app = _with_headers(app.wsgi_app, headers)  # type: ignore[method-assign]
+    app.wsgi_app = _with_headers(app.wsgi_app, headers)  # type: ignore[assignment, method-assign]
     if hops := app.config.get("PROXY_HOPS", 0):
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
     row_ids.init_app(app)
