@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from flask import Flask, current_app, g, has_request_context, request, session
+from flask import Flask, Response, current_app, g, has_request_context, request, session
 from flask_login import LoginManager, current_user
 from sqlalchemy import select, update
 from sqlalchemy.orm import object_session
@@ -60,9 +60,16 @@ class SignIn:
     here: bool
 
 
+class _Manager(LoginManager):  # type: ignore[misc]
+    """Flask-Login without its cookie that keeps people signed in: it would read the session after every request."""
+
+    def _update_remember_cookie(self, response: Response) -> Response:
+        return response
+
+
 def init_app(app: Flask) -> None:
     """Connect Flask-Login with the sign-ins; templates get `current_user` and `sign_in_unavailable`."""
-    manager = LoginManager()
+    manager = _Manager()
     manager.session_protection = None  # it would rewrite the cookie; the id alone decides
     manager.request_loader(lambda _request: _visitor())
     manager.init_app(app)

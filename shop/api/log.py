@@ -34,7 +34,7 @@ def add(response: Response) -> None:
 def _call(response: Response) -> dict[str, Any]:
     here: Request = request._get_current_object()  # type: ignore[attr-defined]
     found, rule, started = caller(), here.url_rule, g.get("started")
-    is_problem = response.mimetype == "application/problem+json"
+    is_problem = response.status_code >= 400 and response.mimetype == "application/problem+json"
     return {
         "at": clock.wall(),
         "method": here.method[:16],

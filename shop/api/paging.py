@@ -60,7 +60,8 @@ def answer(
     body |= {} if page.after else {"page": page.page}
     body |= {} if is_exact else {"total_is_minimum": True}
     body |= {"next_cursor": str(next_cursor)} if next_cursor else {}
-    return body, {"Link": _links(body, page)} if _links(body, page) else {}
+    links = _links(body, page)
+    return body, {"Link": links} if links else {}
 
 
 def _links(body: dict[str, Any], page: Wanted) -> str:

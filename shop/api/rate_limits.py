@@ -113,5 +113,5 @@ def add_headers(response: Response) -> None:
     """Add the headers of the call that was counted."""
     if (counted := g.get("api_rate")) is not None:
         name, most, use = counted
-        response.headers["RateLimit-Policy"] = f'"{name}";q={most};w={WINDOW}'
-        response.headers["RateLimit"] = f'"{name}";r={use.left};t={use.seconds}'
+        response.headers.add("RateLimit-Policy", f'"{name}";q={most};w={WINDOW}')
+        response.headers.add("RateLimit", f'"{name}";r={use.left};t={use.seconds}')

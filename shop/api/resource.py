@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import wraps
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, wraps
 from typing import Any, TypeVar
 
 from flask import Request, Response, g, jsonify, request
 from flask_smorest import Blueprint
+from flask_smorest.utils import load_info_from_docstring
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import UnsupportedMediaType
@@ -43,10 +44,19 @@ class Invalid(BadInput):
         super().__init__("invalid", "Fields of the request are not valid; `errors` names them.", errors=errors)
 
 
+@cache
+def _instance(schema: type[Schema]) -> Schema:
+    return schema()
+
+
 class StrictParser(FlaskParser):
     """Parser that refuses unknown fields, what is not JSON, and values that JSON does not state as they are needed."""
 
     DEFAULT_UNKNOWN_BY_LOCATION = {"json": None, "query": RAISE, "headers": EXCLUDE}
+
+    def _get_schema(self, argmap: Any, req: Request) -> Schema:
+        """The one instance of a schema, which keeps nothing of a request. Webargs would make one for each request."""
+        return _instance(argmap)
 
     def load_json(self, req: Request, schema: Schema) -> Any:
         """The body; an empty object without one. Raises Refusal `unreadable_json`, and UnsupportedMediaType (415)."""
@@ -105,6 +115,15 @@ class Resource(Blueprint):  # type: ignore[misc]
         """Register a view under the title of the resource."""
         super().add_url_rule(rule, endpoint, view_func, *args, **more | {"tags": [self.title]})
 
+    def _store_endpoint_docs(
+        self, endpoint: str, obj: Any, parameters: Any, tags: list[str], *, methods: Sequence[str], **_: Any
+    ) -> None:
+        """Keep what is documented of a view without copying it: the document is made from a copy of all."""
+        [method] = methods
+        words = load_info_from_docstring(obj.__doc__, delimiter=self.DOCSTRING_INFO_DELIMITER)
+        own = obj._apidoc | {"docstring": words, "tags": tags}
+        self._docs[endpoint] = {method.lower(): own, "parameters": parameters}
+
     def route(self, rule: str, **more: Any) -> Callable[[V], V]:
         """Register a view at an address of the resource."""
         found: Callable[[V], V] = super().route(rule, **more)
@@ -140,16 +159,13 @@ class Resource(Blueprint):  # type: ignore[misc]
             def answered(*args: Any, **values: Any) -> Response:
                 _refuse_parameters()
                 body, given = _unpacked(view(*args, **values))
-                if body is None:
-                    answer = Response(status=status_code)
-                elif isinstance(body, Response):
-                    answer = body
-                else:
-                    answer = jsonify(body)
-                    answer.status_code = status_code
-                if given:
-                    answer.headers.extend(given)
-                answer.headers.setdefault("Cache-Control", "no-store")
+                if isinstance(body, Response):
+                    body.headers.extend(given)
+                    body.headers.setdefault("Cache-Control", "no-store")
+                    return body
+                answer = Response() if body is None else jsonify(body)
+                answer.status_code = status_code
+                answer.headers.extend({"Cache-Control": "no-store", **given})
                 return answer
 
             documented = document(problems("invalid")(answered))
@@ -175,7 +191,7 @@ def _without_query(view: V, parsed: V, schema: type[Schema]) -> V:
 
 def _refuse_parameters() -> None:
     """Refuse parameters of a call that takes none. Raises Invalid."""
-    if request.args and "api_takes_query" not in g:
+    if request.query_string and request.args and "api_takes_query" not in g:
         words = "This is not known. The call takes no parameters."
         raise Invalid([{"parameter": name[:100], "code": "unknown_field", "detail": words} for name in request.args])
 

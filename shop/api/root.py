@@ -132,7 +132,8 @@ def add_headers(response: Response) -> None:
 
 def _vary(response: Response) -> Response:
     """Keep answers with a token and pages apart in caches."""
-    if _has_pages(request.path.removeprefix(ROOT) if is_alias() else request.path):
+    path = request.path
+    if _has_pages(path) or (path.startswith(ROOT) and is_alias() and _has_pages(path.removeprefix(ROOT))):
         response.vary.add("Authorization")
     return response
 

@@ -31,6 +31,7 @@ from sqlalchemy import (
     Engine,
     Executable,
     MetaData,
+    PoolProxiedConnection,
     Select,
     Table,
     event,
@@ -103,7 +104,7 @@ def engine_options(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def prepare(engine: Engine, config: Mapping[str, Any]) -> None:
-    """Make a SQLite engine begin transactions explicitly, with BEGIN IMMEDIATE for writing ones."""
+    """Make a SQLite engine begin transactions explicitly; `transaction` makes writing ones of them."""
     if engine.dialect.name != "sqlite":
         postgres.prepare(engine, config)
         return
@@ -124,12 +125,11 @@ def prepare(engine: Engine, config: Mapping[str, Any]) -> None:
         ):
             connection.execute(f"PRAGMA {pragma}")
 
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Any) -> None:
-        if connection.get_execution_options().get("writing"):
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        else:  # it waits for no lock; by SQLAlchemy it would cost half as much as a query
-            connection.connection.driver_connection.execute("BEGIN")
+    def begin(dbapi_connection: PoolProxiedConnection) -> None:
+        cast("sqlite3.Connection", dbapi_connection.driver_connection).execute("BEGIN")  # it waits for no lock
+
+    # A listener to the event `begin` would make SQLAlchemy call listeners around every statement.
+    engine.dialect.do_begin = begin  # type: ignore[method-assign]
 
 
 def keep_private(path: Path) -> None:
@@ -212,7 +212,7 @@ def transaction() -> Iterator[None]:
     with lock:
         session.info.update(writing=True, after_commit=after)
         try:
-            session.connection(execution_options={"writing": True})
+            _begin_writing(session.connection())
             yield
             session.commit()
         except BaseException:
@@ -255,6 +255,13 @@ def _call(callback: Callable[[], None]) -> None:
     except Exception as error:  # noqa: BLE001 - see after_commit
         db.session.rollback()
         log.error("transaction.callback_failed", error=f"{type(error).__name__}: {error}"[:500])
+
+
+def _begin_writing(connection: Connection) -> None:
+    """Make the transaction that has just begun, and has done nothing, a writing one."""
+    if connection.dialect.name == "sqlite":
+        cast("sqlite3.Connection", connection.connection.driver_connection).rollback()
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def _scrub(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
     for key, value in event.items():
         if _is_hidden(key):
             event[key] = "…"
-        elif isinstance(value, str):
+        elif isinstance(value, str) and _SUSPECT.search(value):
             event[key] = scrub_text(value)
     return event
 

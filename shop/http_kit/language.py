@@ -83,9 +83,10 @@ def alternates() -> list[tuple[str, str]]:
 
 def _begin() -> None:
     """Forget the language of the last request in this context, and keep a choice from the address in the cookie."""
+    if request.path.startswith(MACHINE_PATHS):
+        return
     flask_babel.refresh()
-    is_page = request.method == "GET" and not request.path.startswith(MACHINE_PATHS)
-    if is_page and (wanted := _asked()):
+    if request.method == "GET" and (wanted := _asked()):
         choose(wanted)
 
 

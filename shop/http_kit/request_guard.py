@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterator, MutableMapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache, wraps
@@ -38,6 +38,7 @@ PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 
 csrf = CSRFProtect()
 log = logs.get()
+WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -109,15 +110,14 @@ def init_app(app: Flask) -> None:
     app.config["TRUSTED_HOSTS"] = (
         None  # Flask's own check leaves its error page without links; ours comes a moment later
     )
-    app.extensions["settled_headers"] = _headers(app, https)
+    app.extensions["settled_headers"] = headers = _headers(app, https)
+    app.wsgi_app = _with_headers(app.wsgi_app, headers)  # type: ignore[assignment, method-assign]
     if hops := app.config.get("PROXY_HOPS", 0):
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
     row_ids.init_app(app)
     csrf.init_app(app)
     errors.init_app(app, machine_paths=(*MACHINE_PATHS, *PROBES))
     app.before_request(_arrive)
-    app.before_request(_check_csrf)
-    app.before_request(_refuse_nul)
     app.after_request(_leave)
     app.teardown_request(lambda _error: client_address.bind(None))
 
@@ -211,6 +211,22 @@ def _headers(app: Flask, https: bool) -> dict[str, str]:
     return headers
 
 
+def _with_headers(inner: WsgiApp, ours: Mapping[str, str]) -> WsgiApp:
+    """The WSGI app, whose responses have these headers unless they have their own. Done here, because Flask and
+    Werkzeug would check and copy each of them for every answer.
+    """
+    named = [(name.lower(), (name, value)) for name, value in ours.items()]
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            there = {name.lower() for name, _ in headers}
+            return start_response(status, headers + [pair for name, pair in named if name not in there], exc_info)
+
+        return inner(environ, start)
+
+    return answer
+
+
 def _arrive() -> None:
     here, app = request._get_current_object(), current_app._get_current_object()  # type: ignore[attr-defined]
     given = here.headers.get("X-Request-ID", "")
@@ -224,6 +240,8 @@ def _arrive() -> None:
         here.max_content_length = largest
     if here.path not in PROBES and not _is_trusted(here.host.lower(), app.extensions["settled_hosts"]):
         abort(400, description=sentence("This host name is not one of the shop's."))
+    _check_csrf(here)
+    _refuse_nul(here)
 
 
 @lru_cache(maxsize=256)
@@ -231,24 +249,24 @@ def _is_trusted(host: str, hosts: tuple[str, ...]) -> bool:
     return host_is_trusted(host, hosts)
 
 
-def _check_csrf() -> None:
-    if request.endpoint is None or request.path.startswith(MACHINE_PATHS):
+def _check_csrf(here: Request) -> None:
+    if here.endpoint is None or here.path.startswith(MACHINE_PATHS):
         return
-    if request.headers.get("Sec-Fetch-Site") == "same-origin":
+    if here.headers.get("Sec-Fetch-Site") == "same-origin":
         g.csrf_valid = True  # the browser vouches; of two first pages opened at once, only one has the cookie's token
         return
     if current_app.config.get("WTF_CSRF_ENABLED", True):
         csrf.protect()
 
 
-def _refuse_nul() -> None:
+def _refuse_nul(here: Request) -> None:
     """Refuse NUL characters, which PostgreSQL does not take: 404 in an address, 422 in a form. Machines' bodies are
     left unread: what an acquirer sends is verified as it came. The API names the parameter of a query.
     """
-    path = request.path
-    if "\0" in path or (request.query_string and _has_nul(request.args) and not problems.is_api()):
+    path = here.path
+    if "\0" in path or (here.query_string and _has_nul(here.args) and not problems.is_api()):
         abort(404)
-    if not path.startswith(MACHINE_PATHS) and _has_nul(request.form):
+    if not path.startswith(MACHINE_PATHS) and _has_nul(here.form):
         abort(422)
 
 
@@ -257,13 +275,10 @@ def _has_nul(fields: MultiDict[str, str]) -> bool:
 
 
 def _leave(response: Response) -> Response:
-    headers, here = response.headers, request._get_current_object()  # type: ignore[attr-defined]
-    there = {name.lower() for name, _ in headers}
-    ours: dict[str, str] = current_app.extensions["settled_headers"]
-    headers.extend([(name, value) for name, value in ours.items() if name.lower() not in there])
+    here = request._get_current_object()  # type: ignore[attr-defined]
     if response.mimetype == "text/html":
         _keep_private(response)
-    headers["X-Request-ID"] = g.get("request_id", "")
+    response.headers.add("X-Request-ID", g.get("request_id", ""))
     metrics.REQUESTS.labels(here.endpoint or "none", str(response.status_code)).inc()
     if here.path not in PROBES:
         _log_line(here, response.status_code)

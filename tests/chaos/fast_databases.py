@@ -181,7 +181,7 @@ class SqliteDatabase(FastDatabase):
         super().quicken(patch, engine, pause)
 
     def begin(self, connection: Any) -> None:
-        connection.execute("BEGIN IMMEDIATE" if db.session().info.get("writing") else "BEGIN")
+        connection.execute("BEGIN")
 
     def is_idle(self, connection: Any) -> bool:
         return not connection.in_transaction
