@@ -10,7 +10,7 @@ from shop.catalogue import product_fields
 from shop.core import csv_cells, text
 from shop.core.errors import BadInput
 
-MOST_LINES = 10_000
+MOST_LINES = 50_000
 LARGEST_FILE = 10 * 2**20
 """Bytes."""
 _SAVE_AS = "In Excel choose “CSV UTF-8”; in LibreOffice choose the character set UTF-8."

@@ -22,11 +22,11 @@ COUNTED = 10_000
 """Rows are counted up to this number."""
 LONGEST_SEARCH = 80
 _PRODUCTS, _STOCK, _CATEGORIES = table(Product), table(Stock), table(Category)
-_ON_HAND, _RESERVED = (func.coalesce(_STOCK.c[name], 0).label(name) for name in ("on_hand", "reserved"))
-IS_LOW = and_(_STOCK.c.low_at.is_not(None), _STOCK.c.on_hand - _STOCK.c.reserved <= _STOCK.c.low_at)
+_ON_HAND, _RESERVED = (func.coalesce(_STOCK.c[name], 0) for name in ("on_hand", "reserved"))
+IS_LOW = and_(_PRODUCTS.c.archived_at.is_(None), func.coalesce(_STOCK.c.low_at, 0) >= _ON_HAND - _RESERVED)
 _COLUMNS = (
     *(_PRODUCTS.c[name] for name in ("sku", "slug", "name", "prices", "image", "images", "archived_at")),
-    *(_CATEGORIES.c.name.label("category"), _ON_HAND, _RESERVED, _STOCK.c.low_at),
+    *(_CATEGORIES.c.name.label("category"), _ON_HAND.label("on_hand"), _RESERVED.label("reserved"), _STOCK.c.low_at),
 )
 FILTERS = ("q", "category", "state", "low")
 
@@ -72,7 +72,8 @@ class Row:
 
     @property
     def is_low(self) -> bool:
-        return self.low_at is not None and self.available <= self.low_at
+        """True when few units of a product that is sold are left; without a limit of its own, when none is."""
+        return self.archived_at is None and self.available <= (self.low_at or 0)
 
     @property
     def unit_prices(self) -> list[Money]:

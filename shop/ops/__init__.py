@@ -90,8 +90,9 @@ def init_app(app: Flask) -> None:
     app.register_blueprint(bp)
 
 
-@bp.before_request
-def _use_own_error_page() -> None:
+@bp.url_value_preprocessor
+def _use_own_error_page(_endpoint: str | None, _values: dict[str, Any] | None) -> None:
+    """Before the request guard reads the form, which it may refuse."""
     g.error_page = "ops/error.html"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from babel import Locale
 from flask import Blueprint, abort, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from shop.accounts.permissions import Permission
 from shop.catalogue import product_fields
@@ -164,7 +164,7 @@ def _form(method: DeliveryMethod | None, refusal: Refusal | None = None) -> str:
 
 
 def _as_typed(method: DeliveryMethod | None) -> Values:
-    """The fields of a stored method, or of a new one."""
+    """The fields of a stored method, or of a new one, which comes last so that it is not preselected."""
     prices, free_from = (method.prices, method.free_from) if method else ({}, {})
     found = {f"price.{code}": amount_text(prices.get(code), code) for code in CURRENCIES}
     found |= {f"free_from.{code}": amount_text(free_from.get(code), code) for code in CURRENCIES}
@@ -173,6 +173,12 @@ def _as_typed(method: DeliveryMethod | None) -> Values:
         if locale != ENGLISH:
             texts = method.texts.get(locale, {}) if method else {}
             found[translated("name", locale)] = texts.get("name", "")
-    found["position"] = str(method.position if method else 0)
+    found["position"] = str(method.position if method else _last_position())
     found["is_offered"] = "yes" if method is None or method.is_offered else ""
     return found | {"countries": " ".join(method.countries if method else ())}
+
+
+def _last_position() -> int:
+    """The position after all methods."""
+    last = db.session.scalar(select(func.max(DeliveryMethod.position)))
+    return 0 if last is None else min(last + 1, LAST_POSITION)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import exists, select
 
@@ -24,6 +24,16 @@ from shop.payments.records.models import REFUND_UNDER_WAY, Refund
 from shop.payments.records.settlement_models import Dispute
 
 bp = Blueprint("fulfilment_order", __name__)
+
+
+@bp.get("/fulfilment/find")
+@requires(Permission.FULFILMENT_READ)
+def find_order() -> ResponseReturnValue:
+    """Open the page of an order by its number; the list has only those that have not left."""
+    number = request.args.get("number", "").strip()
+    if not number:
+        return redirect(url_for("ops.fulfilment.index"), 303)
+    return redirect(url_for("ops.fulfilment_order.show", number=requested.order(number).number), 303)
 
 
 @bp.get("/fulfilment/<number>")

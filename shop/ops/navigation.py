@@ -46,6 +46,10 @@ class Entry:
     endpoint: str
     address: str
 
+    def contains(self, path: str) -> bool:
+        """True for a page below this one, such as a product below Products. Every page is below To do."""
+        return self.endpoint != "ops.home.show" and path.startswith(f"{self.address}/")
+
 
 Menu = tuple[tuple[Group, tuple[Entry, ...]], ...]
 

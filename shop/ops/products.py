@@ -179,5 +179,5 @@ def _form(
 
 
 def _words(name: str, value: str) -> str:
-    labels = {"q": f"Search: {value}", "low": "Low stock"}
+    labels = {"q": f"Search: {value}", "low": "Low or sold out"}
     return labels.get(name, f"{name.capitalize()}: {value}")

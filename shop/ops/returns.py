@@ -117,7 +117,7 @@ def refund(return_id: int) -> ResponseReturnValue:
         chosen = RefundDestination(to)
         refunding.refund(return_id, granted, expected=int(seen), to=chosen, by=acts.reader(), reason=acts.reason())
 
-    return _done(return_id, act, "The refund was requested. A large one waits under Approvals for a second person.")
+    return _done(return_id, act, lambda _: _requested(return_id))
 
 
 @bp.post("/returns/<int:return_id>/close")
@@ -152,7 +152,12 @@ def request_for_customer(number: str) -> ResponseReturnValue:
     return acts.done(act, done, url_for("ops.order.show", number=order.number), lambda refusal: _form(order, refusal))
 
 
-def _done(return_id: int, act: Callable[[], Any], message: str) -> ResponseReturnValue:
+def _requested(return_id: int) -> str:
+    waits = any(refund.awaits_approval for refund in refunding.refunds_of(return_id))
+    return f"The refund was requested.{' It waits under Approvals for a second person.' if waits else ''}"
+
+
+def _done(return_id: int, act: Callable[[], Any], message: str | Callable[[Any], str]) -> ResponseReturnValue:
     _existing(return_id)
     to = url_for("ops.returns.show", return_id=return_id)
     return acts.done(act, message, to, lambda refusal: _page(return_id, refusal))

@@ -238,3 +238,16 @@ def test_an_order_whose_dispute_was_lost_is_marked_as_disputed_and_one_that_was_
     pages = [mia.get(path).text for path in ("/ops/fulfilment", f"/ops/fulfilment/{order.number}")]
     assert [">disputed<" in page for page in pages] == [is_marked, is_marked]
     assert ("has taken it back" in pages[1]) == is_marked
+
+
+def test_an_order_that_has_left_is_found_by_its_number_in_any_spelling(shop: Shop) -> None:
+    mia, order = visitor_as(shop, "merchandiser"), shop.paid_order((PEN, 1))
+    ship(shop, order, pack(shop, order))
+    assert order.number not in mia.get("/ops/fulfilment").text
+    typed = order.number.replace("-", "").lower()
+    answer = mia.get(f"/ops/fulfilment/find?number=+{typed}")
+    assert answer.status_code == 303 and answer.location == f"/ops/fulfilment/{order.number}"
+    assert 'aria-current="true">Fulfilment' in mia.get(answer.location).text
+    assert mia.get("/ops/fulfilment/find?number=").location == "/ops/fulfilment"
+    missing = mia.get("/ops/fulfilment/find?number=none")
+    assert missing.status_code == 404 and "There is no order none." in missing.text

@@ -175,3 +175,9 @@ def test_the_release_step_adds_translations_to_untouched_rows_of_the_demo_alone(
         "ja": {"name": "元の名前"},
     }
     assert (express.texts, stored("express").prices) == ({"ja": {"name": "元の名前"}}, {"TWD": 20000})
+
+
+def test_a_new_method_comes_last_so_that_it_is_not_preselected(mia: Visitor) -> None:
+    for position in ("0", "7"):
+        mia.post("/ops/delivery/new", {**NEW, "name": f"Courier {position}", "position": position})
+    assert form_of(mia, "/ops/delivery/new")["position"] == "8"

@@ -48,5 +48,12 @@ def test_a_file_that_cannot_be_read_is_refused_with_the_reason(shop: Shop) -> No
     mia = visitor_as(shop, "merchandiser")
     assert "422" in upload(mia, b"") and "The file is empty." in upload(mia, b"")
     assert "Line 2 is not in UTF-8" in upload(mia, "sku,name\nA,Kännchen".encode("latin-1"))
-    assert upload(mia, b"x" * (11 * 2**20)).startswith("413")
+    too_large = upload(mia, b"x" * (11 * 2**20))
+    assert too_large.startswith("413") and "Settled console" in too_large
     assert mia.get("/ops/products/imports/I1").status_code == 404
+
+
+def test_a_file_of_many_lines_is_taken_wherever_the_chunks_of_its_upload_end(shop: Shop) -> None:
+    lines = "".join(f"P-{number:05},A bowl\n" for number in range(10_000))
+    path = upload(visitor_as(shop, "merchandiser"), f"sku,name\n{lines}".encode())
+    assert path.startswith("/ops/products/imports/")

@@ -44,11 +44,30 @@ def test_a_return_is_accepted_received_and_refunded_in_the_console(shop: Shop) -
     assert 'name="seen" value="18000"' in page and 'name="amount" inputmode="decimal" required value="180.00"' in page
     typed = {"amount": "170", "seen": "18000", "to": "provider", "reason": "one is wet"}
     status, page = acted(support, one, "refund", **typed)
-    assert status == 303 and "The refund was requested." in page and "NT$170" in page
+    assert status == 303 and "The refund was requested.<" in page and "NT$170" in page
     assert acted(support, one, "refund", **typed)[0] == 303, "sent twice"
     assert len(shop.refunds(order)) == 1
     page = support.get(f"/ops/orders/{order.number}").text
     assert one.reference in page and "return: received" in page and "return: refunded" in page
+    shop.sweep()
+
+
+def test_the_page_of_a_refund_to_a_bank_names_the_second_person_and_links_to_approvals(shop: Shop) -> None:
+    one, support = received(shop, shop.paid_order((PEN, 1)), {PEN: 1}), visitor_as(shop, "support")
+    typed = {"amount": "90", "seen": "9000", "to": "bank", "reason": "asked for a transfer"}
+    status, page = acted(support, one, "refund", **typed)
+    assert status == 303 and "It waits under Approvals for a second person." in page
+    assert "/ops/approvals#request-" in page
+    shop.sweep()
+
+
+def test_units_that_came_damaged_are_not_restocked_unless_staff_choose_it(shop: Shop) -> None:
+    merchandiser = visitor_as(shop, "merchandiser")
+    for reason, (restocked, not_restocked) in {"damaged": (0, 2), "changed_mind": (2, 0)}.items():
+        one = accepted(shop, shop.paid_order((PEN, 2)), {PEN: 2}, reason=reason)
+        page = merchandiser.get(f"/ops/returns/{one.id}").text
+        assert re.search(rf'name="restocked-{PEN}"[^>]* value="{restocked}"', page)
+        assert re.search(rf'name="not-restocked-{PEN}"[^>]* value="{not_restocked}"', page)
     shop.sweep()
 
 

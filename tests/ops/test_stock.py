@@ -67,6 +67,16 @@ def test_corrections_receipts_and_orders_at_once_lose_no_unit(shop: Shop, race: 
     shop.sweep()
 
 
+def test_what_is_sold_out_is_low_without_a_limit_and_what_is_archived_is_not(shop: Shop) -> None:
+    mia = visitor_as(shop, "merchandiser")
+    stock.correct(KETTLE, 0, seen=UNITS, by=shop.colleague("mo", Role.MERCHANDISER), reason="broken")
+    for page in ("/ops/stock?low=yes", "/ops/products?low=yes"):
+        text = mia.get(page).text
+        assert KETTLE in text and "sold out" in text and "1 product" in text
+    assert mia.post(f"/ops/products/{KETTLE}/archive").status_code == 303
+    assert "No product matches" in mia.get("/ops/stock?low=yes").text
+
+
 def test_the_list_shows_what_is_low(shop: Shop) -> None:
     mia = visitor_as(shop, "merchandiser")
     assert "No product matches" in mia.get("/ops/stock?low=yes").text

@@ -41,14 +41,14 @@ def wanted(units: Mapping[str, int], reason: str = "faulty", comment: str = "") 
     return Wanted.of(units, reason, comment)
 
 
-def requested(shop: Shop, order: Order, units: Mapping[str, int], comment: str = "") -> Return:
+def requested(shop: Shop, order: Order, units: Mapping[str, int], comment: str = "", reason: str = "faulty") -> Return:
     """A return that the customer requested."""
-    of = wanted(units, comment=comment)
+    of = wanted(units, reason, comment)
     return found(requests.request(order.id, of, by=CUSTOMER, form_key=ids.token()))
 
 
-def accepted(shop: Shop, order: Order, units: Mapping[str, int]) -> Return:
-    one = requested(shop, order, units)
+def accepted(shop: Shop, order: Order, units: Mapping[str, int], reason: str = "faulty") -> Return:
+    one = requested(shop, order, units, reason=reason)
     handling.accept(one.id, by=mia(shop))
     return found(one.reference)
 

@@ -1,6 +1,6 @@
 """tax classes, reduced rates, names of products to sort by, and store credit that is refunded to banks
 
-Revision ID: 0059
+Revision ID: 0058
 Revises: 0057
 Create Date: 2026-12-01 13:30:00
 
@@ -9,7 +9,7 @@ Create Date: 2026-12-01 13:30:00
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0059"
+revision = "0058"
 down_revision = "0057"
 branch_labels = None
 depends_on = None
