@@ -58,8 +58,8 @@ LOCK_TIMEOUT = 5.0
 """Seconds that a writer waits for SQLite's lock, and before that for the other writers of its process."""
 _TRIES = 3
 _PREPARED = 512
-"""Statements that a connection to SQLite keeps prepared. To prepare that of a list takes about as long as to execute it,
-and the lists of the console alone, with their filters, have more than the driver's 128.
+"""Statements that a connection to SQLite keeps prepared. To prepare that of a list takes about as long as to execute
+it, and the lists of the console alone, with their filters, have more than the driver's 128.
 """
 _RETRIED = ("40001", "40P01")  # serialization failure, deadlock detected
 
