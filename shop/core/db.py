@@ -58,6 +58,10 @@ T = TypeVar("T")
 LOCK_TIMEOUT = 5.0
 """Seconds that a writer waits for SQLite's lock, and before that for the other writers of its process."""
 _TRIES = 3
+_PREPARED = 512
+"""Statements that a connection to SQLite keeps prepared. To prepare that of a list takes about as long as to execute
+it, and the lists of the console alone, with their filters, have more than the driver's 128.
+"""
 _RETRIED = ("40001", "40P01")  # serialization failure, deadlock detected
 
 
@@ -99,7 +103,8 @@ class UtcDateTime(TypeDecorator[datetime]):
 def engine_options(config: Mapping[str, Any]) -> dict[str, Any]:
     """Pool and connect options: fail within seconds, never hang, and keep values out of errors' texts."""
     if config["DATABASE_URL"].startswith("sqlite"):
-        return {"hide_parameters": True, "connect_args": {"timeout": LOCK_TIMEOUT, "check_same_thread": False}}
+        connect = {"timeout": LOCK_TIMEOUT, "check_same_thread": False, "cached_statements": _PREPARED}
+        return {"hide_parameters": True, "connect_args": connect}
     return postgres.engine_options(config)
 
 

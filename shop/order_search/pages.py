@@ -44,7 +44,7 @@ from shop.payments.records.models import Payment, Refund
 
 COUNTED, CHECKED = 10_000, 1000
 """Orders that a count looks at, the newest that the indexes find; and if it has to check each of them."""
-_KEPT = 128
+_KEPT = 256
 """Statements that are kept."""
 _NONE, _FOUND, _UNKNOWN = 0, 1, 2
 

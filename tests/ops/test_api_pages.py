@@ -84,7 +84,7 @@ def test_the_log_is_filtered_by_caller_status_and_request(shop: Shop) -> None:
     }
     for query, paths in shown.items():
         page = admin.get(f"/ops/api-log?{query}")
-        assert page.status_code == 200
+        assert page.status_code == 200 and 'aria-label="Pages"' not in page.text
         assert set(re.findall(r'scope="row">GET (/[^<]+)<', page.text)) == paths, query
     for query in ("status=9xx", "status=abc", "account=none@example.com", "key=none", "colour=red"):
         assert admin.get(f"/ops/api-log?{query}").status_code == 422, query

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 
 import pytest
 
@@ -49,6 +50,32 @@ def test_a_secret_is_shown_once_and_deliveries_are_listed(shop: Shop, receiver: 
     assert "&lt;b&gt;down&lt;/b&gt;" in page and "PENDING" in page
     assert "Warehouse" in admin.get("/ops/endpoints").text
     assert "No delivery matches this filter." in admin.get(f"{path}?state=DELIVERED").text
+
+
+def test_deliveries_are_on_pages_that_lead_to_each_other(
+    shop: Shop, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin = visitor_as(shop, "admin")
+    path, _ = added(admin, receiver)
+    for _ in range(3):
+        assert admin.post(f"{path}/test").status_code == 303
+    swept(shop)
+    of_endpoint = r'href="/ops/endpoints/\w+/deliveries/(\d+)"'
+    together = admin.get(f"{path}?state=DELIVERED").text
+    every = re.findall(of_endpoint, together)
+    assert len(every) == 3 and 'aria-label="Pages"' not in together
+    monkeypatch.setitem(queries.deliveries.__kwdefaults__, "limit", 2)
+
+    def page(address: str) -> tuple[list[str], dict[str, str]]:
+        text = admin.get(address).text
+        links = {rel: unescape(to) for to, rel in re.findall(r'<a href="([^"]+)" rel="(\w+)"', text)}
+        return re.findall(of_endpoint, text), links
+
+    first, links = page(f"{path}?state=DELIVERED")
+    assert first == every[:2] and links.keys() == {"next", "last"}
+    last, back = page(links["next"])
+    assert last == every[2:] and page(links["last"])[0] == every[1:] and back.keys() == {"first", "prev"}
+    assert page(back["prev"])[0] == page(back["first"])[0] == first
 
 
 def test_staff_send_test_rotate_disable_and_delete(shop: Shop, receiver: Receiver) -> None:
