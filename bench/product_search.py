@@ -127,6 +127,8 @@ def searches() -> list[Measured]:
             "category, price, in stock, by price", usual, category="kind-2", price_from="500", stock="in", sort="price"
         ),
         kind("frequent, by price", frequent, sort="price-desc"),
+        kind("frequent, by name", frequent, sort="name"),
+        kind("usual, by name", usual, sort="name"),
         kind("frequent, narrow price", frequent, price_from="500", price_to="510"),
         kind("newest", usual, sort="newest"),
         kind("frequent, page 10", frequent, page="10"),

@@ -139,21 +139,6 @@ def accept(body: dict[str, Any], return_id: int) -> dict[str, Any]:
     return _changed(return_id)
 
 
-@bp.route("/<int:return_id>/decline", methods=["POST"], parameters=PARAMETERS)
-@api_access(DECIDE)
-@idempotent(required=False)
-@problems("unknown_return", "return_moved")
-@bp.arguments(schemas.DeclineReturnSchema, example={"message": "The seal is broken"})
-@bp.response(200, schemas.ChangedReturnSchema, example=schemas.EXAMPLE | {"state": "DECLINED"})
-def decline(body: dict[str, Any], return_id: int) -> dict[str, Any]:
-    """Decline a return, also an accepted one that never came
-
-    The customer reads `message` by mail and on the order page: write it in the language of the order.
-    """
-    handling.decline(return_id, by=caller().actor(DECIDE), message=body["message"])
-    return _changed(return_id)
-
-
 @bp.route("/<int:return_id>/receive", methods=["POST"], parameters=PARAMETERS)
 @api_access(RECEIVE)
 @idempotent(required=False)
@@ -167,6 +152,21 @@ def receive(body: dict[str, Any], return_id: int) -> dict[str, Any]:
     """
     arrived = {line["sku"]: (line["restocked"], line["not_restocked"]) for line in body["lines"]}
     handling.receive(return_id, arrived, by=caller().actor(RECEIVE), reason=body["reason"])
+    return _changed(return_id)
+
+
+@bp.route("/<int:return_id>/decline", methods=["POST"], parameters=PARAMETERS)
+@api_access(DECIDE)
+@idempotent(required=False)
+@problems("unknown_return", "return_moved")
+@bp.arguments(schemas.DeclineReturnSchema, example={"message": "The seal is broken"})
+@bp.response(200, schemas.ChangedReturnSchema, example=schemas.EXAMPLE | {"state": "DECLINED"})
+def decline(body: dict[str, Any], return_id: int) -> dict[str, Any]:
+    """Decline a return, also an accepted one that never came
+
+    The customer reads `message` by mail and on the order page: write it in the language of the order.
+    """
+    handling.decline(return_id, by=caller().actor(DECIDE), message=body["message"])
     return _changed(return_id)
 
 
