@@ -170,7 +170,7 @@ def find(token: str) -> tuple[Account, str]:
         raise InvalidToken
     at = clock.wall()
     values = {"session": access.session_id, "user": access.user_id, "at": at}
-    row = db.session.connection().execute(_FIND, values).one_or_none()
+    row = db.session.connection().execute(_FIND, values).first()
     if row is None or _ends_at(row, row.roles) <= at:
         raise InvalidToken
     if row.last_used_at is None or at - row.last_used_at >= _USED_EVERY:

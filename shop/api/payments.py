@@ -59,7 +59,7 @@ def payment_of(found: Caller, payment_id: str, permission: Permission = Permissi
 
     One statement. Raises Refusal `unknown_payment` (404), which does not tell whether there is such a payment.
     """
-    row = db.session.connection().execute(FIND, {"payment": payment_id}).one_or_none()
+    row = db.session.connection().execute(FIND, {"payment": payment_id}).first()
     if row is None or not (found.may(permission) or found.owns(row.order_id, row.user_id)):
         raise Refusal("unknown_payment", "There is no such payment, or you have no access to it.")
     return row

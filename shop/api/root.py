@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Request, Response, current_app, request
 
 from shop.api.resource import ROOT
 
@@ -132,8 +132,8 @@ def add_headers(response: Response) -> None:
 
 def _vary(response: Response) -> Response:
     """Keep answers with a token and pages apart in caches."""
-    path = request.path
-    if _has_pages(path) or (path.startswith(ROOT) and is_alias() and _has_pages(path.removeprefix(ROOT))):
+    here: Request = request._get_current_object()  # type: ignore[attr-defined]
+    if _has_pages(here.path.removeprefix(ROOT) if _MARK in here.environ else here.path):
         response.vary.add("Authorization")
     return response
 

@@ -75,7 +75,8 @@ class LastingCookie(SecureCookieSessionInterface):
     """Flask's signed cookie, kept when the browser closes, so that the cart survives. Calls of the API have none."""
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        return self.session_class() if problems.is_api() else super().open_session(app, request)
+        is_api = request.path.startswith(problems.API_PATHS)
+        return self.session_class() if is_api else super().open_session(app, request)
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         if not problems.is_api():
