@@ -79,7 +79,8 @@ def of_page(html: str) -> str:
     text = _LINK.sub(r"[\2](\1)", " ".join(html.split()))
     for element, mark in _MARKS.items():
         text = text.replace(element, mark)
-    return "\n".join(line.strip() for line in unescape(_ELEMENT.sub("", text)).splitlines()).strip()
+    lines = (line.strip() for line in unescape(_ELEMENT.sub("", text)).splitlines())
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
 
 def spans(words: str) -> Iterator[Span]:

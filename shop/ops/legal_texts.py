@@ -7,7 +7,6 @@ from typing import Any
 from flask import Blueprint, abort, current_app, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import force_locale
-from markupsafe import Markup
 
 from shop.accounts import staff
 from shop.accounts.permissions import Permission
@@ -104,7 +103,7 @@ def _of_shop(page: str, locale: str) -> str:
     text, email, imprint = template.blocks.get("text"), seller().email, url_for("legal.imprint")
     if text is None:
         return ""
-    write_to = Markup('<a href="{}">{}</a>').format(f"mailto:{email}" if email else imprint, email or imprint)
+    write_to = f"[{email}](mailto:{email})" if email else f"[{imprint}]({imprint})"
     days = current_app.config["GUEST_DATA_DAYS" if page == "privacy" else "RETURN_DAYS"]
     with force_locale(locale):
         return markup.of_page("".join(text(template.new_context({"days": days, "write_to": write_to}))))

@@ -60,6 +60,7 @@ def test_the_text_that_comes_with_the_shop_can_be_the_beginning_and_saved_it_sho
     before = article()
     assert f"{form}?start=shop" in mia.get(form).text.replace("&amp;", "&")
     typed = form_of(mia, f"{form}?start=shop")
+    assert "\n\n\n" not in str(typed["content"])
     assert mia.post(form, {"content": typed["content"], "version": "0"}).status_code == 303
     assert article() == before
     assert "start=shop" not in mia.get(form).text and "start=shop" not in mia.get("/ops/legal/imprint/en").text
