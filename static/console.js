@@ -55,6 +55,11 @@
     return !!button;
   }
 
+  // On a small screen the menu is one line; it is scrolled to the section of the page.
+  const menu = document.querySelector(".menu");
+  const here = menu?.querySelector("[aria-current]");
+  if (here) menu.scrollLeft = here.offsetLeft - (menu.clientWidth - here.offsetWidth) / 2;
+
   const KEYS = { " ": press, "/": search, "j": () => move(1), "k": () => move(-1), "x": select, "?": toggleHelp };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || isTyping(event.target)) return;

@@ -207,7 +207,8 @@ def _with_texts(fields: Fields, texts: Mapping[str, dict[str, str]]) -> Fields:
 def _check_category(slug: str) -> None:
     """Lock the category against deletion. Raises InvalidFields if there is none."""
     if db.session.scalar(select(Category.slug).where(Category.slug == slug).with_for_update(read=True)) is None:
-        raise InvalidFields({"category": f"There is no category {slug!r}."})
+        known = db.session.scalars(select(Category.slug).order_by(Category.position).limit(20))
+        raise InvalidFields({"category": f"There is no category {slug!r}. Categories are {', '.join(known)}."})
 
 
 def _check_slug(slug: str, sku: str) -> None:

@@ -239,7 +239,7 @@ def _arrive() -> None:
     largest = getattr(app.view_functions.get(here.endpoint or ""), "largest_body", None)
     if largest is not None:
         here.max_content_length = largest
-        here.max_form_memory_size = 2 * LARGEST_BODY  # space for a chunk of a file and what is left of the one before
+        here.max_form_memory_size = 2 * LARGEST_BODY  # a chunk of a file, and what is left of the one before
     if here.path not in PROBES and not _is_trusted(here.host.lower(), app.extensions["settled_hosts"]):
         abort(400, description=sentence("This host name is not one of the shop's."))
     _check_csrf(here)

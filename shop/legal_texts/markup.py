@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from html import unescape
 
 _HEADING = re.compile(r"(##|###) +(\S.*)")
 _ITEM = re.compile(r"[-*] +(\S.*)")
@@ -22,6 +23,8 @@ _ADDRESS = re.compile(
     r"/(?![/\\])[A-Za-z0-9._~/?#&=%+-]*|https://[A-Za-z0-9.-]+(?:[:/?#][A-Za-z0-9._~:/?#\[\]@!$&*+,;=%-]*)?"
     r"|mailto:[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+"
 )
+_LINK, _ELEMENT = re.compile(r'<a href="([^"]*)">(.*?)</a>'), re.compile(r"<[^>]+>")
+_MARKS = {"<h2>": "\n\n## ", "</h2>": "\n\n", "<p>": "\n\n", "<li>": "\n- ", "<strong>": "**", "</strong>": "**"}
 
 
 class Kind(StrEnum):
@@ -69,6 +72,15 @@ def blocks(content: str) -> list[Block]:
             found.append(Block(kind, (line,)))
         before = kind
     return found
+
+
+def of_page(html: str) -> str:
+    """The HTML of a page that comes with the shop as a text with marks, to begin with."""
+    text = _LINK.sub(r"[\2](\1)", " ".join(html.split()))
+    for element, mark in _MARKS.items():
+        text = text.replace(element, mark)
+    lines = (line.strip() for line in unescape(_ELEMENT.sub("", text)).splitlines())
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
 
 def spans(words: str) -> Iterator[Span]:

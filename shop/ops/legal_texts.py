@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, abort, render_template, request, url_for
+from flask import Blueprint, abort, current_app, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import force_locale
 
 from shop.accounts import staff
 from shop.accounts.permissions import Permission
 from shop.core.errors import Refusal
+from shop.core.filter_values import refuse_unknown
 from shop.core.languages import ENGLISH, OFFERED, offered, tag
 from shop.core.versions import NEW, ChangedMeanwhile
 from shop.http_kit.access import requires
 from shop.http_kit.request_guard import LARGEST_BODY, takes_files
+from shop.http_kit.template_helpers import seller
 from shop.legal_texts import legal_texts, markup
 from shop.legal_texts.legal_texts import LONGEST, PAGES, Version
 from shop.ops import acts, setting_forms
@@ -36,8 +39,10 @@ def index() -> str:
 @bp.get("/legal/<page>/<language>")
 @requires(Permission.LEGAL_TEXT_READ)
 def show(page: str, language: str) -> str:
-    """The form of a text, and its versions."""
-    return _form(page, _locale(page, language))
+    """The form of a text, and its versions; `start=shop` fills it with the text that comes with the shop."""
+    refuse_unknown(request.args, ("start",), "parameter")
+    locale = _locale(page, language)
+    return _form(page, locale, start=_of_shop(page, locale) if request.args.get("start") == "shop" else "")
 
 
 @bp.post("/legal/<page>/<language>")
@@ -92,8 +97,26 @@ def _content() -> str:
     return content
 
 
+def _of_shop(page: str, locale: str) -> str:
+    """The text that comes with the shop, with the present seller and periods; empty for the imprint, which has none."""
+    template = current_app.jinja_env.get_template(f"shop/legal/{page}.html")
+    text, email, imprint = template.blocks.get("text"), seller().email, url_for("legal.imprint")
+    if text is None:
+        return ""
+    write_to = f"[{email}](mailto:{email})" if email else f"[{imprint}]({imprint})"
+    days = current_app.config["GUEST_DATA_DAYS" if page == "privacy" else "RETURN_DAYS"]
+    with force_locale(locale):
+        return markup.of_page("".join(text(template.new_context({"days": days, "write_to": write_to}))))
+
+
 def _form(
-    page: str, locale: str, refusal: Refusal | None = None, *, preview: str | None = None, old: Version | None = None
+    page: str,
+    locale: str,
+    refusal: Refusal | None = None,
+    *,
+    preview: str | None = None,
+    old: Version | None = None,
+    start: str = "",
 ) -> str:
     versions = legal_texts.versions(page, locale)
     newest = versions[0] if versions else None
@@ -103,6 +126,8 @@ def _form(
         values |= {"typed": {"content": request.form.get("content", "")}, "version": request.form.get("version", "")}
     if old is not None:
         values["typed"] = {"content": old.content}
+    if start:
+        values["typed"] = {"content": start}
     return render_template(
         "ops/legal_text.html",
         page=page,

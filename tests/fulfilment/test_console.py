@@ -223,6 +223,7 @@ def test_support_sees_the_packages_on_the_page_of_the_order_and_cannot_ship(shop
     page = text_of(support.get(f"/ops/orders/{order.number}").text)
     assert "Package 1, shipped" in page and "JD0146" in page and "Left to pack: 1 × Kettle" in page
     assert "Waits for 1 unit to be packed." in page
+    assert 'href="#shipping-title">partly shipped<' in support.get(f"/ops/orders/{order.number}").text
     assert "shipment: shipped" in page and "mia@example.com" in page
     assert support.get(f"/ops/orders/{order.number}?source=shipment").status_code == 200
     assert support.get(f"/ops/fulfilment/{order.number}").status_code == 403

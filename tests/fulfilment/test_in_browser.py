@@ -108,3 +108,17 @@ def test_a_list_that_the_browser_has_kept_is_loaded_again(shop: Shop, merchandis
     merchandiser.goto("/ops/fulfilment")
     with merchandiser.expect_navigation():
         merchandiser.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+
+
+def test_the_pages_of_fulfilment_are_sound_on_a_small_dark_screen(shop: Shop, merchandiser: Page) -> None:
+    order = shop.paid_order((KETTLE, 2), (PEN, 1))
+    merchandiser.set_viewport_size({"width": 360, "height": 740})
+    merchandiser.emulate_media(color_scheme="dark")
+    section = merchandiser.get_by_role("navigation", name="Console").locator("[aria-current]")
+    for page in ("", f"/{order.number}", f"/ship?number={order.number}", f"/pick-list?number={order.number}"):
+        merchandiser.goto(f"/ops/fulfilment{page}")
+        expect(section).to_have_text("Fulfilment")
+        is_sound(merchandiser)
+    merchandiser.goto("/ops/legal")
+    expect(section).to_have_text("Legal texts")
+    expect(section).to_be_in_viewport(ratio=1)

@@ -46,6 +46,26 @@ def test_a_text_replaces_that_of_the_shop_in_its_language_and_the_ones_without(s
     assert listed.count("version 1") == 2 and listed.count(">your English text<") == 2
 
 
+@pytest.mark.parametrize("language", ["en", "ja"])
+@pytest.mark.parametrize("page", ["privacy", "terms", "returns"])
+def test_the_text_that_comes_with_the_shop_can_be_the_beginning_and_saved_it_shows_the_same_page(
+    shop: Shop, mia: Visitor, page: str, language: str
+) -> None:
+    visitor, form = Visitor(shop.app), f"/ops/legal/{page}/{language}"
+
+    def article() -> str:
+        shown = visitor.get(f"/{page}?lang={language}").text.partition("<article")[2].partition("</article>")[0]
+        return " ".join(re.sub(r"</?div[^>]*>", "", shown).split()).replace("> <", "><")
+
+    before = article()
+    assert f"{form}?start=shop" in mia.get(form).text.replace("&amp;", "&")
+    typed = form_of(mia, f"{form}?start=shop")
+    assert "\n\n\n" not in str(typed["content"])
+    assert mia.post(form, {"content": typed["content"], "version": "0"}).status_code == 303
+    assert article() == before
+    assert "start=shop" not in mia.get(form).text and "start=shop" not in mia.get("/ops/legal/imprint/en").text
+
+
 def test_the_imprint_names_the_seller_above_the_text(shop: Shop, mia: Visitor) -> None:
     assert mia.post("/ops/legal/imprint/en", {"content": "Registered in Tainan", "version": "0"}).status_code == 303
     page = Visitor(shop.app).get("/imprint").text

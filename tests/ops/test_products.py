@@ -72,7 +72,7 @@ def test_a_merchandiser_adds_a_product_that_customers_buy_once_it_has_stock(shop
         ("name", "", "Enter a name in English."),
         ("slug", "Blue Kettle!", "small letters, digits and single hyphens"),
         ("slug", "pen", "The product TEST-PEN has this address."),
-        ("category", "none", "There is no category"),
+        ("category", "none", "Categories are "),
         ("tax_class", "none", "Enter one of standard, reduced, zero."),
         ("position", "many", "Enter a whole number from 0 to"),
         ("summary", "x" * 201, "Enter at most 200 characters; these are 201."),
