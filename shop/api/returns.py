@@ -107,7 +107,7 @@ def index(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
         (ReturnState(query["state"]),) if "state" in query else (),
         (ReturnReason(query["reason"]),) if "reason" in query else (),
     )
-    found, total = pages.find(filters, page.place, page.limit, page.offset), pages.count(filters)
+    found, total = pages.find(filters, page.place, page.limit, offset=page.offset), pages.count(filters)
     items, is_exact = [schemas.listed(row) for row in found.rows], total <= pages.COUNTED
     return paging.answer(items, min(total, pages.COUNTED), page, is_exact=is_exact, next_cursor=found.older)
 

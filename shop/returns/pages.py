@@ -85,7 +85,7 @@ def pairs(filters: Filters) -> list[tuple[str, str]]:
     return filter_values.pairs({"state": filters.states, "reason": filters.reasons, "order": filters.order or None})
 
 
-def find(filters: Filters, place: Place = keyset.FIRST, limit: int = ON_A_PAGE, offset: int = 0) -> Page[Row]:
+def find(filters: Filters, place: Place = keyset.FIRST, limit: int = ON_A_PAGE, *, offset: int = 0) -> Page[Row]:
     """A page of the returns that match, the newest first. One statement."""
     units = select(func.sum(ReturnLine.quantity)).where(ReturnLine.return_id == Return.id).scalar_subquery()
     query = _matching(filters, *_COLUMNS, _AMOUNT, Return.granted_amount, Order.number, units.label("units"))
