@@ -114,6 +114,7 @@ def test_a_new_address_is_confirmed_by_its_owner_after_signing_in(new_visitor: C
     shop.visit("/account").is_called("Sign in")
 
 
+@pytest.mark.full
 def test_a_password_is_changed_without_javascript(new_visitor: Callable[..., Visitor]) -> None:
     visitor = new_visitor(java_script_enabled=False)
     shop = visitor.shop()

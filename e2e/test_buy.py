@@ -119,6 +119,7 @@ def test_time_runs_out_on_an_open_page_and_the_cart_comes_back(
     expect(shop.link("Six Cedar Pencils")).to_be_visible()
 
 
+@pytest.mark.full
 def test_the_page_confirms_before_it_cancels_an_order(visitor: Visitor, http_customer: HttpCustomer) -> None:
     order = visitor.order(http_customer.order().url)
     order.button("Cancel order").click()

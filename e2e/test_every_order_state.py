@@ -11,7 +11,7 @@ from shop.core.languages import OFFERED, tag
 from shop.web import dev_sample_orders
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("locale", OFFERED)
 @pytest.mark.parametrize("name", dev_sample_orders.SAMPLES)
 def test_the_order_page_is_sound_in_every_state_and_language(visitor: Visitor, name: str, locale: str) -> None:

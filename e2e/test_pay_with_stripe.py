@@ -11,6 +11,7 @@ from e2e.customers import PLENTY, HttpCustomer
 from e2e.pages import DECLINED_CARD, NO_WEBHOOK_CARD, OrderPage
 
 
+@pytest.mark.full
 def test_stripe_is_chosen_at_the_checkout_and_the_order_page_turns_to_paid(visitor: Visitor) -> None:
     shop = visitor.shop().visit(f"/products/{PLENTY}")
     shop.add_to_cart()

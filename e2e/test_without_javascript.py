@@ -31,6 +31,7 @@ def test_a_customer_buys_without_javascript(new_visitor: Callable[..., Visitor])
     order.is_called("Payment received", within=15)
 
 
+@pytest.mark.full
 def test_a_refused_form_keeps_what_was_typed(new_visitor: Callable[..., Visitor]) -> None:
     visitor = new_visitor(java_script_enabled=False)
     visitor.watch.expect_status(422)

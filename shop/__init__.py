@@ -19,7 +19,7 @@ from shop.checkout import models as _checkout_models  # noqa: F401 - tables are 
 from shop.core import logs, redis
 from shop.core.db import db, engine_options, prepare
 from shop.credit_gifts import models as _gift_models  # noqa: F401 - tables are known once their models are imported
-from shop.http_kit import compression, late_rules, request_guard
+from shop.http_kit import compression, request_guard
 from shop.idempotency import models as _idempotency_models  # noqa: F401 - tables are known once their models are imported
 from shop.legal_texts import models as _legal_models  # noqa: F401 - tables are known once their models are imported
 from shop.mail import models as _mail_models  # noqa: F401 - tables are known once their models are imported
@@ -41,7 +41,6 @@ def create_app(environ: Mapping[str, str] | None = None, **overrides: Any) -> Fl
     """
     environ = dict(settings.environment() if environ is None else environ)
     app = Flask("shop", root_path=str(ROOT / "shop"), template_folder="../templates", static_folder="../static")
-    late_rules.init_app(app)
     app.config.update(settings.load(environ))
     app.config.update(overrides)
     app.config["SQLALCHEMY_DATABASE_URI"] = app.config["DATABASE_URL"]

@@ -60,6 +60,8 @@ class ReusedApps:
             app = mock_acquirer.create_app(settings)
             self._apps[url] = (app, dict(app.config), _copies(app.extensions))
         app, config, extensions = self._apps[url]
+        with app.app_context():
+            acquirer_db.engine.dispose()  # connections to the file that was there before
         for live, first in ((app.config, config), (app.extensions, _copies(extensions))):
             live.clear()
             live.update(first)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import expect
 
 from e2e.conftest import Visitor
@@ -30,6 +31,7 @@ def paid(visitor: Visitor) -> OrderPage:
     return order
 
 
+@pytest.mark.full
 def test_a_customer_returns_items_which_staff_accept_receive_and_refund(
     demo: Demo, visitor: Visitor, new_visitor: People
 ) -> None:

@@ -336,16 +336,18 @@ def read_together(queries: Sequence[Select[Any]], values: Mapping[str, Any]) -> 
 
 @dataclass(frozen=True)
 class _Compiled:
-    """A query for the driver: its text, the values that it has itself, None for those that are given to it, and its
-    columns with their types' conversions.
+    """A query for the driver: its text, its own values, the names of those that are given to it, and its columns with
+    their types' conversions.
     """
 
     text: str
     own: Mapping[str, Any]
+    needed: tuple[str, ...]
     columns: tuple[tuple[str, Callable[[Any], Any] | None], ...]
 
     def parameters(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: given.get(name, value) for name, value in self.own.items()}
+        """The values for the driver. Raises KeyError for one that is not given."""
+        return {**self.own, **{name: given[name] for name in self.needed}}
 
     def rows(self, found: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:
         return [
@@ -364,6 +366,7 @@ def _compiled(query: Select[Any], dialect: Dialect) -> _Compiled:
     return _Compiled(
         str(compiled),
         dict(compiled.params),
+        tuple(name for name, bind in compiled.binds.items() if bind.required),
         tuple((name, kind.result_processor(dialect, None)) for name, kind in columns),
     )
 

@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 
 from shop.accounts import staff
+from shop.accounts.models import User
 from shop.checkout.models import Saga
 from shop.core import audit_search
 from shop.core.actor import Actor
@@ -79,7 +80,7 @@ class OrderRows:
 
     @cached_property
     def _money(self) -> list[list[dict[str, Any]]]:
-        return read_together(_money(), {"order": self.order.id})
+        return read_together(_money(), {"order": self.order.id, "account": self.order.user_id})
 
     @cached_property
     def _history(self) -> list[list[dict[str, Any]]]:
@@ -112,11 +113,11 @@ class OrderRows:
     @cached_property
     def money(self) -> Snapshot:
         """Snapshot of the order's money, without the keys of its journals, which only decisions need."""
-        credit = None
+        credit, account = None, self.order.user_id if self._money[4] else None
         if self.order.credit_amount:
             used = (CreditHold.order_id == self.order.id, CreditHold.state == HoldState.USED)
             credit = db.session.scalars(select(CreditHold).where(*used)).one_or_none()
-        return load.of_rows(self.order, self.payments, self.captures, self.refunds, self.disputes, credit)
+        return load.of_rows(self.order, self.payments, self.captures, self.refunds, self.disputes, credit, account)
 
     @cached_property
     def events(self) -> list[OrderEvent]:
@@ -163,15 +164,16 @@ class OrderRows:
 
 
 _ORDER, _NUMBER = bindparam("order", type_=BigInteger), bindparam("number", type_=Text)
+_ACCOUNT = bindparam("account", type_=BigInteger)
 
 
 @cache
 def _money() -> tuple[Select[Any], ...]:
-    """Select payments, captures, refunds and disputes of an order. Made once, because that takes longer than the
-    queries.
+    """Select payments, captures, refunds, disputes and the account of an order. Made once, because that takes longer
+    than the queries.
     """
     payment, health, capture = table(Payment), table(ProviderHealth), table(Capture)
-    refund, dispute = table(Refund), table(Dispute)
+    refund, dispute, user = table(Refund), table(Dispute), table(User)
     payments = select(*payment.c, health.c.paused_until).where(payment.c.order_id == _ORDER)
     captures = select(*capture.c).join(payment, payment.c.id == capture.c.payment_id)
     return (
@@ -179,6 +181,7 @@ def _money() -> tuple[Select[Any], ...]:
         captures.where(payment.c.order_id == _ORDER).order_by(capture.c.id),
         select(*refund.c).where(refund.c.order_id == _ORDER).order_by(refund.c.created_at, refund.c.id),
         select(*dispute.c).where(dispute.c.order_id == _ORDER).order_by(dispute.c.id),
+        select(user.c.id).where(user.c.id == _ACCOUNT, user.c.deleted_at.is_(None)),
     )
 
 

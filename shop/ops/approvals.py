@@ -131,6 +131,8 @@ def _refused(kind: Kind, request_id: str, refusal: Refusal) -> str:
 
 def _page(place: Place, refusal: Refusal | None = None, decided_before: str = "") -> str:
     page = waiting.requests(acts.reader(), place)
+    if not page.rows and place != FIRST:  # no request is before the oldest, or those there were decided meanwhile
+        page = waiting.requests(acts.reader(), FIRST)
     return render_template(
         "ops/approvals.html",
         requests=page.rows,

@@ -6,10 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flask import current_app
-from sqlalchemy import select
 
-from shop.accounts.models import User
-from shop.core.db import db
 from shop.core.money import Money
 from shop.ops.formats import words
 from shop.orders import states
@@ -54,11 +51,11 @@ def refund(order: Order, seen: Snapshot) -> list[Form]:
         title = f"Payment of {one.money.with_code()} by {name}"
         now = f"{left.with_code()} can be refunded now. This payment {pays}."
         if left.amount:
-            found.append(Form(str(one.id), title, now, str(left.amount), left, ways(order, name)))
+            found.append(Form(str(one.id), title, now, str(left.amount), left, ways(name, seen)))
     if seen.credit and seen.credit.left:
         left = Money(seen.credit.left, seen.credit.currency)
         title = f"Store credit of {Money(seen.credit.amount, left.currency).with_code()}"
-        to = STORE_CREDIT if _has_account(order) else BANK
+        to = STORE_CREDIT if seen.order.user_id else BANK
         now = f"{left.with_code()} can be refunded now, to {DESTINATIONS[to]}."
         found.append(Form(CREDIT, title, now, str(left.amount), left, {to: _LABELS[to]}))
     return found
@@ -98,16 +95,10 @@ def _price(order: Order, capture: CaptureRow) -> str:
     return f"{price} {short.with_code()} are missing, so a second person has to approve it."
 
 
-def ways(order: Order, provider: str) -> dict[RefundDestination, str]:
+def ways(provider: str, seen: Snapshot) -> dict[RefundDestination, str]:
     """Destinations of refunds of captured money, with labels."""
-    others = [STORE_CREDIT, BANK] if _has_account(order) else [BANK]
+    others = [STORE_CREDIT, BANK] if seen.order.user_id else [BANK]
     return {PROVIDER: f"Back through {provider}"} | {to: _LABELS[to] for to in others}
-
-
-def _has_account(order: Order) -> bool:
-    """True if the customer has an account, and has not deleted it."""
-    account = select(User.id).where(User.id == order.user_id, User.deleted_at.is_(None))
-    return order.user_id is not None and db.session.scalar(account) is not None
 
 
 # --- refunds that were requested before ------------------------------------------------------------------------------
@@ -141,20 +132,22 @@ _OF_STATE = {
 }
 
 
-def requested(order: Order, seen: Snapshot) -> list[Requested]:
+def requested(seen: Snapshot) -> list[Requested]:
     """The refunds of the order, the newest first. Failed ones stay in the list."""
-    return [_requested(order, seen, one) for one in reversed(seen.refunds)]
+    return [_requested(seen, one) for one in reversed(seen.refunds)]
 
 
-def _requested(order: Order, seen: Snapshot, refund: RefundRow) -> Requested:
+def _requested(seen: Snapshot, refund: RefundRow) -> Requested:
     capture = seen.capture_of(refund)
     to = DESTINATIONS[refund.destination]
     answer = _answer(refund, registry.label(capture.provider) if capture else "The shop")
     is_failed = refund.is_rejected and refund.rejected_code not in refund_states.CALLED_OFF
     if not is_failed or refund.is_made_outside or capture is None or seen.refundable(capture) < refund.amount:
         return Requested(refund, to, answer)
-    others = [way for way in ways(order, "") if way not in (refund.destination, PROVIDER)]
-    return Requested(refund, to, answer, refund.destination, others[0] if others else None)
+    possible = ways("", seen)
+    others = [way for way in possible if way not in (refund.destination, PROVIDER)]
+    again = refund.destination if refund.destination in possible else None
+    return Requested(refund, to, answer, again, others[0] if others else None)
 
 
 def _answer(refund: RefundRow, provider: str) -> str:

@@ -39,7 +39,7 @@ def page(order: Order, *, kinds: frozenset[Kind] = frozenset(), refusal: Refusal
     """The page of an order; with `refusal`, the form of a note that was refused has what was typed."""
     rows = OrderRows(order)
     money = rows.money
-    refunds, shipping = order_forms.requested(order, money), fulfilment.shipping(order)
+    refunds, shipping = order_forms.requested(money), fulfilment.shipping(order)
     returns = returns_of_order(order.id) if order.paid_at else []
     return render_template(
         "ops/order.html",

@@ -16,7 +16,7 @@ from shop.core.errors import BadInput, Refusal
 from shop.core.languages import OFFERED
 from shop.core.money import Money
 from shop.http_kit.access import requires
-from shop.ops import acts, lists, order_forms, requested
+from shop.ops import acts, lists, order_forms, requested, waiting
 from shop.ops.formats import words
 from shop.ops.navigation import Link
 from shop.orders.models import Order
@@ -186,8 +186,9 @@ def _page(return_id: int, refusal: Refusal | None = None) -> str:
         lines=pages.lines(return_id),
         people=staff.labels({*pages.people(one), *(refund.requested_by for refund in refunds)}),
         refunds=refunds,
+        request_page=waiting.address,
         possible=Money(possible, one.currency),
-        ways=order_forms.ways(order, "the acquirer"),
+        ways=order_forms.ways("the acquirer", money),
         language=OFFERED.get(order.locale, order.locale),
         refusal=refusal,
         act=request.endpoint.rpartition(".")[2] if refusal and request.endpoint else "",

@@ -207,6 +207,7 @@ def _return(row: Row[Any], _reader: Actor, _order_page: Addresses) -> Item:
         money=None if is_requested else money,
         since=row.at,
         address=url_for("ops.returns.show", return_id=int(row.id)),
+        by=row.owned_by,
     )
 
 

@@ -78,6 +78,7 @@ def test_after_a_decline_a_customer_picks_a_card_from_the_list_and_passes_the_ch
     expect(page.get_by_role("heading", name="A payment provider for tests")).to_be_visible()
 
 
+@pytest.mark.full
 def test_everything_works_without_javascript(served: World, browser: Browser) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
@@ -96,6 +97,7 @@ def test_everything_works_without_javascript(served: World, browser: Browser) ->
     context.close()
 
 
+@pytest.mark.full
 def test_cancelling_leads_back_and_a_second_tab_says_so(served: World, page: Page) -> None:
     payment = _returning(served)
     page.goto(payment["checkout_url"])

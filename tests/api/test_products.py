@@ -12,7 +12,7 @@ from shop.catalogue import products
 from shop.catalogue.models import Product
 from shop.core.db import db
 from tests.api.conftest import Program, signed_in
-from tests.shop_fixtures import KETTLE, Shop
+from tests.shop_fixtures import KETTLE, PEN, Shop
 
 PATH = f"/products/{KETTLE}"
 
@@ -106,10 +106,11 @@ def test_a_product_that_does_not_exist_is_404_and_others_have_no_right_to_change
         assert changed(program, "*", summary="x").status_code == status
 
 
-def test_products_are_sorted_by_price_and_by_name(shop: Shop) -> None:
+def test_products_are_sorted_by_price_and_by_name(shop: Shop, mia: Program) -> None:
     def found(query: str) -> list[str]:
         return [one["sku"] for one in Program(shop).get(f"/products?{query}").json["items"]]
 
-    assert found("sort=name") == sorted(found(""))
+    assert changed(mia, "*", position=7).status_code == 200
+    assert found("") == [PEN, KETTLE] and found("sort=name") == [KETTLE, PEN]
     assert found("sort=price&currency=TWD") == found("sort=price-desc")[::-1]
     assert Program(shop).get("/products?sort=random").status_code == 422

@@ -18,10 +18,6 @@ MAY_MAKE_MARKUP = frozenset({"shop/http_kit/template_helpers.py", "shop/ops/form
 MAY_MARK_AS_SAFE = {
     ("shop/ops/formats.py", "Markup(_CELL.sub(with_label, str(escape(rows))))"): "rows that a template has escaped; "
     "with each piece between two cells as a Markup, a list takes several milliseconds longer",
-    (
-        "shop/ops/formats.py",
-        'Markup(f\'<time datetime="{day}T{time}Z" title="{day} {time} UTC">{here}</time>\')',
-    ): "digits and signs of a datetime; a list has dozens, and to escape them takes longer than to format them",
 }
 """The calls, word for word, that mark a text as safe which is no literal."""
 MAY_COUNT_IN_FLOATS = {"mock_acquirer/times.py": "its amounts are lengths of time"}

@@ -35,7 +35,7 @@ def lent() -> Iterator[World]:
 
 
 @pytest.mark.slow
-@pytest.mark.sample(3)
+@pytest.mark.sample(2)
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("mistake", BUGS)
 def test_a_seeded_bug_is_found(

@@ -110,6 +110,7 @@ def test_a_list_that_the_browser_has_kept_is_loaded_again(shop: Shop, merchandis
         merchandiser.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
 
 
+@pytest.mark.full
 def test_the_pages_of_fulfilment_are_sound_on_a_small_dark_screen(shop: Shop, merchandiser: Page) -> None:
     order = shop.paid_order((KETTLE, 2), (PEN, 1))
     merchandiser.set_viewport_size({"width": 360, "height": 740})

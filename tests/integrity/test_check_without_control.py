@@ -57,6 +57,7 @@ def check(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
+@pytest.mark.full
 def test_a_check_queries_acquirers_without_a_control_api_for_each_payment_and_sends_no_control_token(
     trading: Trading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +106,7 @@ def test_a_difference_from_a_settlement_file_is_found_long_after_the_payment(tra
     assert rule.captured_as_there(EVERYTHING) == []
 
 
+@pytest.mark.full
 def test_an_acquirer_that_cannot_be_queried_is_reported_once(trading: Trading) -> None:
     traded(trading)
     trading.acquirer.stop()

@@ -189,6 +189,7 @@ def test_the_commands_import_and_export_files(shop: Shop, tmp_path: Path) -> Non
     assert (same.exit_code, same.output) == (0, "Imported: 0 created, 0 changed, 2 unchanged, 0 refused.\n")
 
 
+@pytest.mark.full
 def test_a_long_file_is_imported_in_turns_between_other_work(
     shop: Shop, mo: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -132,6 +132,9 @@ def test_requests_of_all_kinds_are_on_pages_from_the_oldest_to_the_newest(
     second, links = shown(links["next"])
     assert second == found[2:4] and links.keys() == {"first", "prev", "next", "last"}
     assert shown(links["prev"])[0] == first and shown(links["next"])[0] == shown(links["last"])[0] == found[4:]
+    start = waiting.before(found[0], db.session.get_one(Payout, found[0]).requested_at)
+    oldest, links = shown(f"/ops/approvals?after={start}")
+    assert oldest == first and shown(links["prev"])[0] == first, "no request is before the oldest"
     for wrong in ("after=1-2", "before=x", "page=2", f"after=1-{'é' * 20}"):
         assert kim.get(f"/ops/approvals?{wrong}").status_code == 422, wrong
     db.session.rollback()

@@ -90,6 +90,7 @@ def test_an_admin_sets_up_an_app_and_signs_in_with_its_code(shop: Shop, admin: P
     watch.silent()
 
 
+@pytest.mark.full
 def test_a_passkey_of_the_browser_is_added_signs_in_and_confirms_an_act(
     shop: Shop, served: str, new_context: Callable[..., BrowserContext]
 ) -> None:

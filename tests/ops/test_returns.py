@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from shop.accounts import staff
 from shop.alerts import claims
 from shop.core.errors import Refusal
 from shop.returns import pages
@@ -57,7 +58,7 @@ def test_the_page_of_a_refund_to_a_bank_names_the_second_person_and_links_to_app
     typed = {"amount": "90", "seen": "9000", "to": "bank", "reason": "asked for a transfer"}
     status, page = acted(support, one, "refund", **typed)
     assert status == 303 and "It waits under Approvals for a second person." in page
-    assert "/ops/approvals#request-" in page
+    assert re.search(r'href="/ops/approvals\?after=[0-9]+-R\w{19}#request-R', page)
     shop.sweep()
 
 
@@ -188,6 +189,7 @@ def test_returns_that_wait_for_staff_are_to_do_for_those_who_can_act(shop: Shop)
     page = merchandiser.get("/ops").text
     assert f"Decide about return {waiting.reference}" in page and arrived.reference not in page
     claims.claim(f"return {waiting.id}", shop.sam)
+    assert f'owner">{staff.label(shop.sam)}</td>' in merchandiser.get("/ops").text
     with pytest.raises(Refusal, match="done meanwhile"):
         claims.claim(f"return {on_its_way.id}", shop.sam)
     shop.sweep()

@@ -1,12 +1,14 @@
-"""Migrated databases that are emptied and reused from test to test, which is faster than a copy for each."""
+"""Migrated databases that are reused from test to test: emptied on a server, a file replaced by a clean copy."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import cache
+from pathlib import Path
 
-from sqlalchemy import Engine, MetaData, TextClause, create_engine, text
+from sqlalchemy import Engine, MetaData, TextClause, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, scoped_session
 
@@ -84,11 +86,43 @@ class _Lent:
             session.commit()
 
 
+class _LentFile:
+    """A SQLite database, whose file is replaced by a copy of the first one. A connection that is left from before keeps
+    the old file.
+    """
+
+    def __init__(self, copy: Callable[[], str]) -> None:
+        self._copy = copy
+        self._url = ""
+
+    def lend(self) -> str:
+        if not self._url:
+            self._url = self._copy()
+            shutil.copyfile(self._path, self._path.with_suffix(".clean"))
+            return self._url
+        for companion in ("-wal", "-shm", "-journal"):
+            Path(f"{self._path}{companion}").unlink(missing_ok=True)
+        shutil.copyfile(self._path.with_suffix(".clean"), self._path.with_suffix(".next"))
+        self._path.with_suffix(".next").replace(self._path)
+        return self._url
+
+    @property
+    def _path(self) -> Path:
+        return Path(str(make_url(self._url).database))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 class Databases:
-    """`lend(kind)`: the address of a clean database. `copies` create new ones by kind, `clean` empties a used one."""
+    """`lend(kind)`: the address of a clean database. `copies` create new ones by kind, `clean` empties a used one
+    that is no file.
+    """
 
     def __init__(self, copies: Mapping[str, Callable[[], str]], clean: Callable[[Session], None]) -> None:
-        self._lent = {kind: _Lent(copy, clean) for kind, copy in copies.items()}
+        self._lent: dict[str, _Lent | _LentFile] = {
+            kind: _LentFile(copy) if kind == "sqlite" else _Lent(copy, clean) for kind, copy in copies.items()
+        }
 
     def lend(self, kind: str) -> str:
         return self._lent[kind].lend()

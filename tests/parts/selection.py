@@ -2,8 +2,8 @@
 
 `--full` runs every test. The default leaves out
 - the PostgreSQL run of tests whose result the kind of database does not decide (`ONE_DATABASE`),
-- the second database of all other tests: each parameter set runs once, half of `DECIDED_BY_DATABASE` and a fifth of the
-  others on PostgreSQL,
+- the second database of all other tests: each parameter set runs once, a third of `DECIDED_BY_DATABASE` and an eighth
+  of the others on PostgreSQL,
 - tests marked `full`: those that start many processes, or whose promise a cheaper test proves too,
 - all but `MOST_SETS` parameter sets of a test that uses a database, an acquirer or a process, on whichever database,
 - all but `n` parameter sets of a test marked `sample(n)`; a hash of their ids decides which ones.
@@ -36,7 +36,7 @@ DECIDED_BY_DATABASE = re.compile(
     r"tests/(architecture|core|faults|inventory|ledger|orders|payouts|product_search)/|tests/.*(outdated|manual_refunds|eight|at_once|concurrent|race|together|upgrad|settlement_days)"
 )
 """Tests of transactions, locks, constraints and migrations."""
-ON_POSTGRESQL = (2, 5)
+ON_POSTGRESQL = (3, 8)
 """A push runs one in so many parameter sets on PostgreSQL: of what the database decides, and of the others."""
 
 EXPENSIVE = frozenset(
@@ -58,7 +58,7 @@ SHARES = (({"make_world", "make_acquirer", "keep_acquirer"}, 10), ({"database_ur
 """`--quick` runs 1 in n of the tests that have one of these fixtures."""
 
 COSTLY = EXPENSIVE.union(*(names for names, _ in SHARES))
-MOST_SETS = 2
+MOST_SETS = 1
 """Parameter sets of a test with a `COSTLY` fixture that run without `--full`. A test that the mark `sample` says
 otherwise for has its own number.
 """

@@ -109,7 +109,7 @@ def test_how_many_people_a_refund_needs(before: list[RefundRow], amount: int, de
         (decide.Request(1, Money(10_001, "TWD"), ""), "not_refundable"),
         (decide.Request(1, Money(100, "TWD"), "", expected=9999), "not_refundable"),
         (decide.Request(1, Money(100, "TWD"), "", RefundDestination.STORE_CREDIT), "no_account"),
-        (decide.Request(None, Money(100, "TWD"), "", RefundDestination.STORE_CREDIT), "no_account"),
+        (decide.Request(None, Money(100, "TWD"), "", RefundDestination.STORE_CREDIT), "not_refundable"),
     ],
 )
 def test_a_request_that_cannot_be_is_refused(requested: decide.Request, code: str) -> None:

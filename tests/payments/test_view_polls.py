@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from datetime import datetime, timedelta
 
+import pytest
 import time_machine
 
 from shop.core import clock
@@ -23,6 +24,7 @@ def moved(at: datetime, seconds: int | None) -> datetime | None:
     return None if seconds is None else at + timedelta(seconds=seconds)
 
 
+@pytest.mark.full
 def test_a_view_makes_due_what_was_not_just_polled_and_is_predicted_to_change_nothing_else(shop: Shop) -> None:
     order = shop.order()
     payment_id = shop.payment(order).id

@@ -147,6 +147,7 @@ def test_a_broken_chunked_body_is_400_on_every_route_of_the_acquirer(
     assert send(port, "GET /healthz HTTP/1.1\nHost: localhost\nConnection: close")[0] == 200
 
 
+@pytest.mark.full
 def test_a_foreign_host_name_reaches_nothing_of_the_acquirer(acquirer: Callable[..., tuple[Process, int]]) -> None:
     """DNS rebinding: a foreign page's name resolves to this machine; its browser sends matching Origin and Host."""
     _, port = acquirer()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 from flask import current_app
@@ -87,10 +87,13 @@ def of_rows(
     refunds: Iterable[Refund],
     disputes: Iterable[Dispute],
     credit: CreditHold | None,
+    account: int | None,
 ) -> Snapshot:
-    """Snapshot of rows that were loaded and sorted as `snapshot` does it, to show it: the journals are not known."""
+    """Snapshot of rows that were loaded and sorted as `snapshot` does it, to show it: the journals are not known.
+    `account` is the customer's, None for a guest and for a deleted one.
+    """
     return Snapshot(
-        order=_copy(OrderRow, order),
+        order=replace(_copy(OrderRow, order), user_id=account),
         payments=tuple(_copy(PaymentRow, one) for one in payments),
         captures=tuple(_copy(CaptureRow, one) for one in captures),
         refunds=tuple(_copy(RefundRow, one) for one in refunds),
