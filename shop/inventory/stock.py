@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, exists, select, update
 
 from shop.accounts import rights
 from shop.accounts.permissions import Permission
@@ -143,6 +143,15 @@ def movements(sku: str, limit: int = 50) -> list[StockMovement]:
     """The newest movements of a SKU. One statement."""
     of = select(StockMovement).where(StockMovement.sku == sku)
     return list(db.session.scalars(of.order_by(StockMovement.id.desc()).limit(limit)))
+
+
+def has_moved(sku: str) -> bool:
+    """True if units of a SKU were ever received, corrected or returned. If not, it stays so until the caller's
+    transaction ends: other movements wait for it, or count as later ones.
+    """
+    _ensure(sku)
+    db.session.execute(select(Stock.sku).where(Stock.sku == sku).with_for_update(key_share=True))
+    return bool(db.session.scalar(select(exists().where(StockMovement.sku == sku))))
 
 
 def reserve(order_id: int, quantities: Mapping[str, int]) -> None:

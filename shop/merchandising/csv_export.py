@@ -10,7 +10,7 @@ from shop.catalogue import product_fields
 from shop.catalogue.models import Product
 from shop.core import csv_cells
 from shop.core.db import db
-from shop.merchandising import csv_file
+from shop.merchandising import csv_file, opening_stock
 
 _AT_ONCE = 500
 
@@ -30,6 +30,6 @@ def export() -> Iterator[bytes]:
 
 
 def values(product: Product) -> dict[str, str]:
-    """The cells of a product by column."""
+    """The cells of a product by column. The opening stock is empty: it has been received."""
     state = "archived" if product.archived_at else "active"
-    return {"sku": product.sku, "state": state, **product_fields.as_typed(product)}
+    return {"sku": product.sku, "state": state, **product_fields.as_typed(product), opening_stock.COLUMN: ""}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from shop.catalogue import product_fields
 from shop.core import csv_cells, text
 from shop.core.errors import BadInput
+from shop.merchandising import opening_stock
 
 MOST_LINES = 50_000
 LARGEST_FILE = 10 * 2**20
@@ -38,7 +39,7 @@ class Sheet:
 
 def columns() -> tuple[str, ...]:
     """The columns that a file may have, in the order of an export. Only `sku` has to be there."""
-    return ("sku", "state", *product_fields.names())
+    return ("sku", "state", *product_fields.names(), opening_stock.COLUMN)
 
 
 def read(content: bytes) -> Sheet:

@@ -23,7 +23,7 @@ from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import changed, db, insert, transactional
 from shop.core.errors import Refusal
-from shop.merchandising import csv_export, csv_file
+from shop.merchandising import csv_export, csv_file, opening_stock
 from shop.merchandising.csv_file import Sheet
 from shop.merchandising.models import ImportState, Outcome, ProductImport, ProductImportLine, ProductImportPart
 
@@ -57,7 +57,7 @@ class _DryRun(Exception):
 def request(content: bytes, file_name: str, *, is_dry_run: bool, by: Actor, is_claimed: bool = False) -> str:
     """Request the import of a file and return its id. With `is_claimed` the caller carries it out by `run`.
 
-    Raises Forbidden; BadInput `bad_file` with the reason; Refusal `import_running`.
+    Raises Forbidden; BadInput `bad_file` with the reason; Refusal `import_running`, and `forbidden` for opening stock.
     """
     return _request(csv_file.read(content), text.tidy(file_name)[:200], is_dry_run, by, is_claimed)
 
@@ -74,7 +74,7 @@ def _request(sheet: Sheet, file_name: str, is_dry_run: bool, by: Actor, is_claim
 def apply(dry_run_id: str, *, by: Actor) -> str:
     """Import the file of a dry run that is done, and return the id of the import.
 
-    Raises Forbidden; Refusal `not_done`, `import_running`.
+    Raises Forbidden; Refusal `not_done`, `import_running`, and `forbidden` for opening stock.
     """
     rights.demand(by, Permission.PRODUCT_WRITE)
     before = find(dry_run_id)
@@ -88,6 +88,7 @@ def apply(dry_run_id: str, *, by: Actor) -> str:
 def _insert(
     columns: list[str], parts: Sequence[list[list[Any]]], file_name: str, is_dry_run: bool, by: Actor, is_claimed: bool
 ) -> str:
+    _demand_stock(by, columns, parts)
     import_id, now, lines = ids.import_id(), clock.now(), sum(map(len, parts))
     values = {"id": import_id, "file_name": file_name, "columns": columns, "is_dry_run": is_dry_run, "lines": lines}
     values |= {"requested_by": by, "requested_at": now, "state": ImportState.RUNNING}
@@ -99,6 +100,20 @@ def _insert(
     after = {"file": file_name, "lines": lines, "dry_run": is_dry_run}
     audit.record(by, Act.IMPORT_REQUESTED, Subject(SubjectKind.PRODUCT_IMPORT, import_id), after=after)
     return import_id
+
+
+def _demand_stock(by: Actor, columns: list[str], parts: Sequence[list[list[Any]]]) -> None:
+    """Raise Refusal `forbidden` for a file with opening stock of a person who may not receive units.
+
+    An empty column, as an export has it, receives none.
+    """
+    if opening_stock.COLUMN not in columns or rights.has(by, Permission.STOCK_WRITE):
+        return
+    at = columns.index(opening_stock.COLUMN)
+    first = next((line for rows in parts for line, cells, _ in rows if len(cells) > at and cells[at].strip()), None)
+    if first is not None:
+        why = rights.explanation(Permission.STOCK_WRITE)
+        raise Refusal("forbidden", f"Line {first} receives units, by the column {opening_stock.COLUMN}. {why}")
 
 
 def find(import_id: str) -> ProductImport | None:
@@ -224,7 +239,8 @@ def _refused_or_tried(job: ProductImport, at: int, line: int, sku: str, ended: _
 
 @transactional
 def _apply(job: ProductImport, at: int, line: int, sku: str, given: Mapping[str, str]) -> None:
-    outcome, what = change(given, by=job.requested_by)
+    reason = f"Opening stock in {job.file_name}, import {job.id}"
+    outcome, what = change(given, by=job.requested_by, reason=reason)
     if job.is_dry_run:
         raise _DryRun(outcome, what)
     _count(job, at, line, sku, outcome, what)
@@ -249,27 +265,37 @@ def _fail(import_id: str, why: str) -> None:
     db.session.execute(update(ProductImport).where(*running).values(_failed(why, clock.now())))
 
 
-def change(given: Mapping[str, str], *, by: Actor) -> tuple[Outcome, What]:
-    """Create or change the product of a line, in the current transaction; cells that are not given stay.
+def change(given: Mapping[str, str], *, by: Actor, reason: str) -> tuple[Outcome, What]:
+    """Create or change the product of a line, in the current transaction; cells that are not given stay. `reason` is
+    that of the receipt of its opening stock.
 
     Returns the outcome, and the changed fields with their values before and after. Raises InvalidFields, and Refusal.
     """
     sku, state = product_fields.read_sku(given["sku"]), given.get("state", "").strip().lower()
     if state and state not in STATES:
         raise InvalidFields({"state": f"The state is {' or '.join(STATES)}."})
-    product = products.find(sku)
-    if product is None:
-        slug = given.get("slug", "").strip() or product_fields.slug_of(given.get("name", ""))
-        fields = product_fields.read({**given, "slug": slug})
-        products.create(sku, fields, by=by, is_archived=state == "archived")
-        after = product_fields.as_typed(fields)
-        return Outcome.CREATED, {name: ["", value] for name, value in after.items() if value}
+    is_new = products.find(sku) is None
+    what, units = (_create if is_new else _save)(sku, given, state, by)
+    if received := opening_stock.receive(sku, units, by=by, reason=reason):
+        what[opening_stock.COLUMN] = ["", f"{received:,} {'unit' if received == 1 else 'units'} received"]
+    return (Outcome.CREATED if is_new else Outcome.CHANGED if what else Outcome.UNCHANGED), what
+
+
+def _create(sku: str, given: Mapping[str, str], state: str, by: Actor) -> tuple[What, int]:
+    """The fields that are set, and the opening stock of the line."""
+    slug = given.get("slug", "").strip() or product_fields.slug_of(given.get("name", ""))
+    fields, units = opening_stock.read({**given, "slug": slug})
+    products.create(sku, fields, by=by, is_archived=state == "archived")
+    return {name: ["", value] for name, value in product_fields.as_typed(fields).items() if value}, units
+
+
+def _save(sku: str, given: Mapping[str, str], state: str, by: Actor) -> tuple[What, int]:
+    """The fields that change, and the opening stock of the line."""
     product = products.locked(sku)
     before = csv_export.values(product)
-    typed = {**before, **given, "slug": given.get("slug", "").strip() or product.slug}
-    products.save(sku, product_fields.read(typed), seen=product.version, by=by)
+    fields, units = opening_stock.read({**before, **given, "slug": given.get("slug", "").strip() or product.slug})
+    products.save(sku, fields, seen=product.version, by=by)
     if state and state != before["state"]:
         (products.archive if state == "archived" else products.restore)(sku, by=by)
     after = csv_export.values(product)
-    what = {name: [before[name], value] for name, value in after.items() if value != before[name]}
-    return (Outcome.CHANGED if what else Outcome.UNCHANGED), what
+    return {name: [before[name], value] for name, value in after.items() if value != before[name]}, units

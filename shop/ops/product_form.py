@@ -13,7 +13,7 @@ from shop.core.tax_classes import TaxClass
 
 TEXTS = {"name": "Name", "summary": "Summary", "description": "Description"}
 LABELS = {"sku": "SKU", "slug": "Address", "category": "Category", "position": "Position", "state": "State"}
-LABELS |= {"images": "Pictures", "tax_class": "Tax class"}
+LABELS |= {"images": "Pictures", "tax_class": "Tax class", "opening_units": "Units in stock"}
 TAX_CLASSES = {TaxClass.STANDARD: "Standard rate", TaxClass.REDUCED: "Reduced rate", TaxClass.ZERO: "Zero rate"}
 
 

@@ -20,7 +20,7 @@ from shop.core.money import Money
 from shop.http_kit.access import requires
 from shop.http_kit.request_guard import LARGEST_BODY, takes_files
 from shop.media import files
-from shop.merchandising import product_list
+from shop.merchandising import opening_stock, product_list
 from shop.merchandising.product_list import ProductState
 from shop.ops import acts, lists, product_form
 from shop.ops.navigation import Group, Link
@@ -69,17 +69,17 @@ def new() -> str:
 @requires(Permission.PRODUCT_WRITE)
 @takes_files(4 * LARGEST_BODY)
 def create() -> ResponseReturnValue:
-    """Create a product."""
+    """Create a product, with the units in stock if there are some."""
     typed = request.form.to_dict()
     if not typed.get("slug", "").strip():
         typed["slug"] = product_fields.slug_of(typed.get("name", ""))
     try:
-        fields = product_fields.read(typed)
+        fields, units = opening_stock.read(typed)
         is_archived = typed.get("state") == ProductState.ARCHIVED
-        sku = products.create(typed.get("sku", ""), fields, by=acts.reader(), is_archived=is_archived)
+        sku = opening_stock.create(typed.get("sku", ""), fields, units, by=acts.reader(), is_archived=is_archived)
     except InvalidFields as refusal:
         return _form(None, typed, refusal), refusal.status
-    flash("The product is saved. Add pictures and stock.")
+    flash(f"The product is saved. Add pictures{'' if units else ' and stock'}.")
     return redirect(url_for("ops.products.show", sku=sku), 303)
 
 

@@ -128,6 +128,8 @@ PARTS = {
     "ledger.store_credit.give": "part of `gifts.approve`",
     "ledger.store_credit.give_up": "part of the deletion of an account by its owner",
     "merchandising.imports.change": "part of `imports.request`; the use cases of `products` write the entries",
+    "merchandising.opening_stock.create": "`products.create` and `stock.restock` write the entries",
+    "merchandising.opening_stock.receive": "`stock.restock` writes the entry",
     "order_search.views.is_changeable": "reads",
     "outgoing_webhooks.endpoints.write_disabled": "part of `disable`, and of the deliveries",
     "payments.refunds.apply.failed_later": "an update of the acquirer",

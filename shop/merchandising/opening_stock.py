@@ -1,0 +1,65 @@
+"""Opening stock: the units that a product has when it comes to the shop, from a file or the form that adds it.
+
+They are a receipt like any other. Once units of a product have moved, the number no longer counts: a file that is
+imported again doubles nothing, and an old one never overwrites the stock.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from shop.catalogue import product_fields, products
+from shop.catalogue.product_fields import Fields, InvalidFields
+from shop.core import text
+from shop.core.actor import Actor
+from shop.core.db import transactional
+from shop.inventory import stock
+
+COLUMN = "opening_units"
+"""Name of the column and of the field."""
+
+
+def read(typed: Mapping[str, str]) -> tuple[Fields, int]:
+    """The fields of a product and its opening stock; 0 if it is missing or empty.
+
+    Raises InvalidFields with all that is wrong.
+    """
+    errors: dict[str, str] = {}
+    try:
+        fields = product_fields.read(typed)
+    except InvalidFields as refusal:
+        errors |= refusal.errors
+    units = text.plain(typed.get(COLUMN, "")).replace(",", "") or "0"
+    if not re.fullmatch("[0-9]{1,9}", units) or int(units) > stock.MOST_ON_HAND:
+        errors[COLUMN] = f"Enter a whole number from 0 to {stock.MOST_ON_HAND:,}."
+    if errors:
+        raise InvalidFields(errors)
+    return fields, int(units)
+
+
+def decide(units: int, *, has_moved: bool) -> int:
+    """Units to receive. Pure."""
+    return 0 if has_moved else units
+
+
+@transactional
+def create(sku: str, fields: Fields, units: int, *, by: Actor, is_archived: bool = False) -> str:
+    """Create a product with its opening stock and return its SKU.
+
+    Raises Forbidden, and InvalidFields as `products.create` does.
+    """
+    sku = products.create(sku, fields, by=by, is_archived=is_archived)
+    receive(sku, units, by=by, reason="Opening stock")
+    return sku
+
+
+def receive(sku: str, units: int, *, by: Actor, reason: str) -> int:
+    """Receive the opening stock of a product in the caller's transaction, and return the units received.
+
+    Raises Forbidden.
+    """
+    received = decide(units, has_moved=stock.has_moved(sku)) if units else 0
+    if received:
+        stock.restock(sku, received, by=by, reason=reason)
+    return received
