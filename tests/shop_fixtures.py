@@ -430,7 +430,9 @@ BESIDE = frozenset({"conditions", "statistics", "retention", "integrity", "invar
 """Work that reads what others wrote and takes two fifths of the time of a sweep. The tests of ALONE sweep without it
 unless they are marked `whole_sweep`; with `--full` all tests sweep with it.
 """
-ALONE = re.compile(r"tests/(payments|checkout|core|accounts|web|documents|pricing|inventory|orders)/")
+ALONE = re.compile(
+    r"tests/(payments|checkout|core|accounts|web|documents|pricing|inventory|orders|returns|fulfilment|live|commands)/"
+)
 
 
 @pytest.fixture

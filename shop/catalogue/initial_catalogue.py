@@ -64,7 +64,9 @@ def _insert_texts(model: type[Category | Product], key: str, initial: Mapping[st
     names = select(done.c.key, done.c.locale).where(done.c.table_name == rows.name)
     known = {(row.key, row.locale) for row in db.session.execute(names)}
     offered = []
-    for stored in db.session.execute(select(rows).where(rows.c[key].in_(initial)).with_for_update()).mappings():
+    for stored in db.session.execute(
+        select(rows).where(rows.c[key].in_(initial)).order_by(rows.c[key]).with_for_update()
+    ).mappings():
         first = initial[stored[key]]
         new = [locale for locale in first["texts"] if (stored[key], locale) not in known]
         added = {locale: found for locale in new if (found := _completed(stored, first, locale))}

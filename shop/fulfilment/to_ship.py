@@ -19,7 +19,7 @@ from shop.core.line_kinds import LineKind
 from shop.fulfilment import find
 from shop.fulfilment.decide import Line
 from shop.orders.fulfilment_states import DONE, FulfilmentState
-from shop.orders.models import IS_TO_SHIP, Order, OrderLine
+from shop.orders.models import Order, OrderLine, is_to_ship
 from shop.payments.providers.types import DisputeState
 from shop.payments.records.models import REFUND_UNDER_WAY, Refund
 from shop.payments.records.settlement_models import Dispute
@@ -106,9 +106,9 @@ def first() -> tuple[list[Row], int]:
     return page.rows, total
 
 
-def counted() -> Any:
+def counted(dialect: str) -> Any:
     """Subquery: the number of orders with units to pack or ship, counted up to COUNTED."""
-    some = select(Order.id).where(IS_TO_SHIP).limit(COUNTED).subquery()
+    some = select(Order.id).where(is_to_ship(dialect)).limit(COUNTED).subquery()
     return select(func.count()).select_from(some).scalar_subquery()
 
 
@@ -121,7 +121,8 @@ def chosen(numbers: Sequence[str]) -> list[Row]:
         raise BadInput("nothing_selected", "Select at least one order.")
     if len(wanted) > MOST_CHOSEN:
         raise BadInput("too_many_orders", f"Select at most {MOST_CHOSEN} orders at once.")
-    rows = db.session.execute(_shown([IS_TO_SHIP, Order.number.in_(filter_values.ids("number", wanted))])).mappings()
+    which = [is_to_ship(db.engine.dialect.name), Order.number.in_(filter_values.ids("number", wanted))]
+    rows = db.session.execute(_shown(which)).mappings()
     return _with_lines([dict(row) for row in rows])
 
 
@@ -147,7 +148,7 @@ def pick_list(rows: Sequence[Row]) -> list[Pick]:
 
 
 def _conditions(filters: Filters, zone: ZoneInfo) -> list[ColumnElement[bool]]:
-    which: list[Any] = [IS_TO_SHIP]
+    which: list[Any] = [is_to_ship(db.engine.dialect.name)]
     if filters.states:
         which.append(Order.fulfilment.in_(filters.states))
     if filters.countries:

@@ -143,7 +143,7 @@ def context(
     known = set(actors)
     ids = {"people": [actor.user_id for actor in known if actor.user_id is not None]}
     ids |= {"orders": list(order_ids), "webhooks": list(webhook_ids)}
-    rows = db.session.execute(_context(counts_alerts, counts_orders), ids).all()
+    rows = db.session.execute(_context(counts_alerts, counts_orders, db.engine.dialect.name), ids).all()
     emails = {row.id: row.name for row in rows if row.kind == _NAME}
     return Context(
         staff.labels_of(known, emails),
@@ -154,8 +154,8 @@ def context(
 
 
 @cache
-def _context(counts_alerts: bool, counts_orders: bool) -> CompoundSelect[Any]:
-    """Made once, as `_things`; the ids are parameters."""
+def _context(counts_alerts: bool, counts_orders: bool, dialect: str) -> CompoundSelect[Any]:
+    """Select them, made once for each kind of database, as `_things`; the ids are parameters."""
     ids: dict[str, Any] = {name: bindparam(name, expanding=True) for name in ("orders", "webhooks", "people")}
     parts = next_steps.parts(ids["orders"], ids["webhooks"])
     parts.append(next_steps.row(_NAME, User.id, _NO_TIME, User.email).where(User.id.in_(ids["people"])))
@@ -163,7 +163,7 @@ def _context(counts_alerts: bool, counts_orders: bool) -> CompoundSelect[Any]:
         counted = store.counted_by_rule().subquery()
         parts.append(next_steps.row(_COUNT, counted.c.number, _NO_TIME, counted.c.rule))
     if counts_orders:
-        parts.append(next_steps.row(_TO_SHIP, to_ship.counted(), _NO_TIME, cast(null(), Text)))
+        parts.append(next_steps.row(_TO_SHIP, to_ship.counted(dialect), _NO_TIME, cast(null(), Text)))
     return union_all(*parts)
 
 
