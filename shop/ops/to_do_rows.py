@@ -99,7 +99,7 @@ def things(
 
 @cache
 def _things(readable: frozenset[Permission], owner: Owner | None, most: int, limit: int | None) -> Select[Any]:
-    """Made once for each set of permissions, because that takes longer than the query."""
+    """The query for a set of permissions. It is cached, because making it takes longer than running it."""
     parts = [_requests(most, readable), *(_PARTS[one](most) for one in _PARTS if one in readable)]
     one = union_all(*(select(part.subquery()) for part in parts)).subquery("thing")
     me = bindparam("me", type_=ActorText)
@@ -155,7 +155,7 @@ def context(
 
 @cache
 def _context(counts_alerts: bool, counts_orders: bool) -> CompoundSelect[Any]:
-    """Made once, as `_things`; the ids are parameters."""
+    """The query of what the rows name, cached as `_things`; the ids are parameters."""
     ids: dict[str, Any] = {name: bindparam(name, expanding=True) for name in ("orders", "webhooks", "people")}
     parts = next_steps.parts(ids["orders"], ids["webhooks"])
     parts.append(next_steps.row(_NAME, User.id, _NO_TIME, User.email).where(User.id.in_(ids["people"])))
