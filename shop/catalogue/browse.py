@@ -21,6 +21,7 @@ from sqlalchemy import RowMapping, Select, select
 from shop.catalogue.models import Category, FormerSlug, Priced, Product, Texts
 from shop.core.db import db, table
 from shop.core.languages import text_in
+from shop.core.tax_classes import TaxClass
 
 FRESH = 1.0
 _MOST_KEPT = 512
@@ -56,6 +57,7 @@ class ProductView(Priced):
     prices: dict[str, int] = field(hash=False)
     texts: Texts = field(default_factory=dict, hash=False)
     images: Sequence[Mapping[str, Any]] = field(default=(), hash=False)
+    tax_class: TaxClass = TaxClass.STANDARD
     version: int = 1
     is_archived: bool = False
 
@@ -117,6 +119,7 @@ _FIELDS = (
     "prices",
     "texts",
     "images",
+    "tax_class",
     "version",
     "archived_at",
 )

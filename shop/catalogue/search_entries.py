@@ -36,10 +36,12 @@ def write(skus: Collection[str]) -> set[str]:
     return index.put([_listed(row) for row in rows if row["archived_at"] is None])
 
 
-def stale(limit: int = IN_A_PART) -> list[str]:
-    """Products whose entries are missing, of another version, or should not exist."""
+def stale(limit: int = IN_A_PART, *, only_older: bool = False) -> list[str]:
+    """Products whose entries are missing, of another version, or should not exist. With `only_older`, entries by later
+    rules are left as they are: two versions that run at a time would write them over and over.
+    """
     of = select(_PRODUCTS.c.sku).outerjoin_from(_PRODUCTS, _ENTRIES, _ENTRIES.c.sku == _PRODUCTS.c.sku)
-    return list(db.session.scalars(of.where(_is_stale()).order_by(_PRODUCTS.c.sku).limit(limit)))
+    return list(db.session.scalars(of.where(_is_stale(only_older)).order_by(_PRODUCTS.c.sku).limit(limit)))
 
 
 def write_stale() -> int:
@@ -85,6 +87,11 @@ def _forget(words: Collection[str]) -> None:
     index.forget_words(words)
 
 
+def write_one(sku: str) -> None:
+    """Write the entry of a product. Safe to repeat."""
+    _write_part([sku])
+
+
 @transactional
 def _write_part(skus: Sequence[str]) -> set[str]:
     db.session.execute(
@@ -100,9 +107,11 @@ def _after(sku: str) -> list[str]:
     return skus
 
 
-def _is_stale() -> ColumnElement[bool]:
+def _is_stale(only_older: bool) -> ColumnElement[bool]:
     is_listed, has_entry = _PRODUCTS.c.archived_at.is_(None), _ENTRIES.c.sku.is_not(None)
-    is_other = or_(_ENTRIES.c.product_version != _PRODUCTS.c.version, _ENTRIES.c.edition != tokens.EDITION)
+    edition = _ENTRIES.c.edition
+    by_other_rules = edition < tokens.EDITION if only_older else edition != tokens.EDITION
+    is_other = or_(_ENTRIES.c.product_version != _PRODUCTS.c.version, by_other_rules)
     return or_(and_(is_listed, or_(~has_entry, is_other)), and_(~is_listed, has_entry))
 
 

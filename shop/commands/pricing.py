@@ -109,16 +109,36 @@ def list_all() -> None:
 @click.argument("name", type=Words())
 @click.argument("rate", type=Rate())
 @click.option("--included/--added", "is_included", default=True, help="Whether prices contain it. Default: included.")
-@click.option("--reduced", type=Rate(), help="Rate of products of the class reduced, in percent. Default: RATE.")
+@click.option("--reduced", type=Rate(), help="Rate of products of the class reduced, in percent. Default: as it is.")
+@click.option("--no-reduced", is_flag=True, help="Remove the reduced rate: RATE is that of the class reduced too.")
 @_texts
 @by_staff
 def set_tax(
-    country: str, name: str, rate: int, is_included: bool, reduced: int | None, texts: Texts, by: Actor
+    country: str,
+    name: str,
+    rate: int,
+    is_included: bool,
+    reduced: int | None,
+    no_reduced: bool,
+    texts: Texts,
+    by: Actor,
 ) -> None:
-    """Set the tax of COUNTRY: its NAME on orders, and its RATE in percent."""
-    names = _by_locale(texts)
-    change.set_tax(country, _short(name), rate, is_included=is_included, reduced_rate=reduced, by=by, names=names)
-    click.echo(f"{country}: {name} {_rates(rate, reduced)}, {'included in' if is_included else 'added to'} prices.")
+    """Set the tax of COUNTRY: its NAME on orders, and its RATE in percent. The reduced rate is kept unless given."""
+    if no_reduced and reduced is not None:
+        raise click.UsageError("Give either --reduced or --no-reduced.")
+    change.set_tax(
+        country,
+        _short(name),
+        rate,
+        is_included=is_included,
+        reduced_rate=reduced,
+        keeps_reduced=reduced is None and not no_reduced,
+        by=by,
+        names=_by_locale(texts),
+    )
+    saved = db.session.get_one(TaxRate, country, populate_existing=True)
+    how = "included in" if is_included else "added to"
+    click.echo(f"{country}: {name} {_rates(rate, saved.reduced_rate)}, {how} prices.")
 
 
 @_command("remove-tax")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 from flask.cli import with_appcontext
 
 from shop.commands import Group, Words, by_operator
 from shop.commands.fulfilment import Units
 from shop.core.actor import Actor
+from shop.core.errors import BadInput
 from shop.returns import handling, pages
 from shop.returns.states import ReturnState
 
@@ -68,7 +71,14 @@ def receive(
     by: Actor,
 ) -> None:
     """Receive units of the accepted return REFERENCE. Support or finance then refunds it."""
-    restocked, not_restocked = dict(restock), dict(no_restock)
+    restocked, not_restocked = _by_product(restock), _by_product(no_restock)
     arrived = {sku: (restocked.get(sku, 0), not_restocked.get(sku, 0)) for sku in {*restocked, *not_restocked}}
     handling.receive(pages.id_of(reference), arrived, by=by, reason=reason)
     click.echo(f"{reference} is received.")
+
+
+def _by_product(units: Sequence[tuple[str, int]]) -> dict[str, int]:
+    found = dict(units)
+    if len(found) != len(units):
+        raise BadInput("unknown_line", "A product is named twice. Add up its units.")
+    return found

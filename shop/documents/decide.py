@@ -153,9 +153,10 @@ def correction(
     document; if one of the two fails, the other is still credited, and the cancellation states only the difference.
     """
     now = whole.first(min(refunded, price), price, step)
-    split = now - before if kind == DocumentKind.CREDIT_NOTE else before - now
+    older, newer = (before, now) if kind == DocumentKind.CREDIT_NOTE else (now, before)
+    split = newer - older
     taxes = [line for line in lines if line.kind == LineKind.TAX]
-    shares = largest_remainder(split.tax, [line.unit_amount for line in taxes]) if taxes else []
+    shares = _by_rate(taxes, older.tax, newer.tax, step)
     added = sum(share for line, share in zip(taxes, shares, strict=True) if not line.is_included)
     stated = [Line(DocumentLineKind.REFUND, "", 1, split.total - added)]
     stated += [
@@ -163,6 +164,13 @@ def correction(
         for line, share in zip(taxes, shares, strict=True)
     ]
     return Content(tuple(stated), split)
+
+
+def _by_rate(taxes: Sequence[Charged], older: int, newer: int, step: int) -> list[int]:
+    """The shares of tax lines in what is credited from `older` to `newer`. Each line is divided cumulatively."""
+    weights = [line.unit_amount for line in taxes]
+    up_to = [largest_remainder(tax, weights, step) if taxes else [] for tax in (older, newer)]
+    return [more - less for less, more in zip(*up_to, strict=True)]
 
 
 def _same(line: Charged) -> Line:

@@ -65,7 +65,7 @@ class Document(Base):
 class DocumentLine(Base):
     """A line of a document. The total is the sum of quantity × unit amount of the lines that are not `is_included`.
 
-    `rate` is that of a tax, in thousandths of a percent.
+    `rate` is that of a tax, or the one that a product or the delivery is taxed with, in thousandths of a percent.
     """
 
     __tablename__ = "document_lines"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shop.alerts import chat, conditions, notifications, watcher
+from shop.catalogue import entry_repair, search_entries
 from shop.checkout import end_order, saga
 from shop.core import audit_seals, outbox
 from shop.documents import missing as documents
@@ -68,6 +69,7 @@ WORK: tuple[Work, ...] = (
     Work("integrity", checks.due, checks.continue_due, shared=True, seconds=120, is_slow=True),
     Work("statistics", rollup.due, rollup.add_due),
     Work("documents", documents.due, documents.do),
+    Work("search", entry_repair.due, search_entries.write_one, only_emits=True),
     Work("watch", watcher.due, watcher.check_due, only_emits=True),
     Work("conditions", conditions.due, conditions.check_due, only_emits=True),
     Work("invariants", invariants.due, invariants.check_due, only_emits=True),

@@ -92,7 +92,7 @@ def init_app(app: Flask) -> None:
 
 @bp.url_value_preprocessor
 def _use_own_error_page(_endpoint: str | None, _values: dict[str, Any] | None) -> None:
-    """Before the request guard reads the form, which it may refuse."""
+    """Choose the error page before the request guard reads the form, which it may refuse."""
     g.error_page = "ops/error.html"
 
 

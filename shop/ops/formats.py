@@ -16,6 +16,7 @@ from flask import Flask, current_app
 from markupsafe import Markup, escape
 
 from shop.payments.providers import registry
+from shop.pricing import rates
 
 
 def init_app(app: Flask) -> None:
@@ -28,6 +29,7 @@ def init_app(app: Flask) -> None:
         shop_time=shop_time,
         tone=tone,
         event_tone=event_tone,
+        percent=rates.percent,
         utc_time=utc_time,
         utc_stamp=utc_stamp,
         words=words,

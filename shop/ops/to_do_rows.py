@@ -99,7 +99,7 @@ def things(
 
 @cache
 def _things(readable: frozenset[Permission], owner: Owner | None, most: int, limit: int | None) -> Select[Any]:
-    """Made once for each set of permissions, because that takes longer than the query."""
+    """The query for a set of permissions. It is cached, because making it takes longer than running it."""
     parts = [_requests(most, readable), *(_PARTS[one](most) for one in _PARTS if one in readable)]
     one = union_all(*(select(part.subquery()) for part in parts)).subquery("thing")
     me = bindparam("me", type_=ActorText)

@@ -95,7 +95,7 @@ def _position(place: Place) -> dict[str, Any]:
 
 @cache
 def _page(is_backwards: bool, has_position: bool, limit: int) -> Select[Any]:
-    """Kept, because to make it takes longer than the query."""
+    """The query of a page. It is cached, because making it takes longer than running it."""
     each = union_all(*_kinds()).subquery()
     place = tuple_(each.c.requested_at, each.c.id)
     query = select(each)

@@ -73,20 +73,24 @@ def set_tax(
     *,
     is_included: bool,
     reduced_rate: int | None = None,
+    keeps_reduced: bool = False,
     by: Actor | None = None,
     names: Mapping[str, str] | None = None,
     seen: int | None = None,
     reason: str = "",
 ) -> None:
     """Set the tax of a country; rates are in thousandths of a percent. Without `reduced_rate` products of the reduced
-    class have the same rate. `names` are translations of `name` by locale, an empty one takes it away. Other
-    translations are kept unless `name` changes. Raises BadInput `bad_rate`.
+    class have the same rate, unless `keeps_reduced` leaves the reduced rate as it is. `names` are translations of
+    `name` by locale, an empty one takes it away. Other translations are kept unless `name` changes. Raises BadInput
+    `bad_rate`.
     """
     _demand(by, Permission.TAX_WRITE)
     if not all(0 <= one <= RATE for one in (rate, reduced_rate or 0)):
         raise BadInput("bad_rate", "A tax rate must be from 0 to 100 percent.")
     key, called = {"country": country}, f"The tax of {country}"
     before = versions.locked(TaxRate, key)
+    if keeps_reduced and before is not None:
+        reduced_rate = before["reduced_rate"]
     values = {"name": name, "rate": rate, "reduced_rate": reduced_rate, "is_included": is_included}
     values["texts"] = _texts(before, name, names)
     if versions.save(TaxRate, key, before, values, seen=seen, name=called):

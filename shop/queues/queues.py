@@ -167,6 +167,7 @@ QUEUES: tuple[Kind, ...] = (
 """All kinds of work with rows, in the order of the page."""
 WITHOUT_ROWS: Mapping[str, str] = {
     "documents": "Missing receipts and credit notes are looked for every few minutes.",
+    "search": "Products that the search lacks are looked for every two minutes.",
     "invariants": "Orders that changed are checked every half minute.",
     "statistics": "Facts are added to the roll-ups within minutes; figures that are read include newer ones.",
     "retention": "Expired rows are deleted in passes, an hour apart.",

@@ -40,8 +40,9 @@ def refund(
     """Request the refunds of a received return, close it, and give their ids; none if `by` has closed it before.
 
     `granted` is at most what the units cost; `expected` is what could be refunded when the reader saw it. Captured
-    money goes `to` this destination, store credit to store credit. Raises Forbidden; BadInput and Refusal as
-    `decide_arrival.parts` and `shop.payments.refunds.requests.request`; Refusal `unknown_return`, `return_moved`.
+    money goes `to` this destination, store credit to store credit or, once the account is deleted, to a bank. Raises
+    Forbidden; BadInput and Refusal as `decide_arrival.parts` and `shop.payments.refunds.requests.request`; Refusal
+    `unknown_return`, `return_moved`.
     """
     rights.demand(by, Permission.REFUND_REQUEST)
     why, order_id = reasons.needed(reason), load.order_of(return_id)

@@ -46,7 +46,9 @@ def request(order_id: int, wanted: Wanted, *, by: Actor, form_key: str) -> str:
     decide.request(seen, wanted, clock.now(), days(), for_customer=is_staff)
     reference = write.add(seen, wanted, form_key, by)
     after = {"return": reference, "units": dict(wanted.units), "reason": str(wanted.reason)}
-    audit.record(by, Act.RETURN_REQUESTED, Subject(SubjectKind.ORDER, seen.number), after=after, reason=wanted.comment)
+    subject = Subject(SubjectKind.ORDER, seen.number)
+    personal = {"comment": wanted.comment} if wanted.comment else None  # may be the customer's own words
+    audit.record(by, Act.RETURN_REQUESTED, subject, after=after, personal=personal)
     return reference
 
 

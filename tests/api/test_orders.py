@@ -8,6 +8,7 @@ from shop.accounts.permissions import Permission, Role
 from shop.core.db import db
 from shop.orders.models import Order, OrderEvent
 from shop.payments.initiation import initiate
+from shop.pricing import change
 from tests.api.conftest import ADDRESS, Program, new_order, only_order, signed_in, with_key
 from tests.ops.conftest import visitor_as
 from tests.shop_fixtures import KETTLE, PEN, UNITS, Shop
@@ -26,6 +27,12 @@ def test_a_guest_places_an_order_and_sees_it_with_its_token(shop: Shop, guest: P
     assert shop.can_sell() == UNITS - 2
     holder = Program(shop, order["token"])
     assert holder.get(f"/orders/{order['id']}").json == order
+
+
+def test_the_lines_of_an_order_state_their_rate_of_tax(shop: Shop, guest: Program) -> None:
+    assert [line["rate"] for line in guest.placed()["lines"]] == [None], "there is no tax"
+    change.set_tax("TW", "VAT", 5000, is_included=True)
+    assert [(line["kind"], line["rate"]) for line in guest.placed()["lines"]] == [("item", 5000), ("tax", 5000)]
 
 
 def test_an_order_of_the_api_starts_no_payment_until_its_customer_chooses_one(shop: Shop, guest: Program) -> None:

@@ -44,6 +44,12 @@ def test_a_change_is_made_on_the_version_that_was_read(shop: Shop, mia: Program)
     assert mia.get(PATH, headers={"Accept-Language": "ja"}).json["name"] == "やかん"
 
 
+def test_the_tax_class_of_a_product_is_shown_and_changed(shop: Shop, mia: Program) -> None:
+    assert mia.get(PATH).json["tax_class"] == "standard"
+    assert changed(mia, "*", tax_class="reduced").json["tax_class"] == "reduced"
+    assert mia.get(PATH).json["tax_class"] == stored().tax_class == "reduced"
+
+
 def test_a_change_on_an_older_version_is_412_and_one_without_a_version_428(shop: Shop, mia: Program) -> None:
     old = mia.get(PATH).headers["ETag"]
     assert changed(mia, old, summary="First").status_code == 200

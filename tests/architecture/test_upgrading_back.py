@@ -113,3 +113,28 @@ def test_an_order_that_a_discount_paid_cannot_be_taken_back(url: str, caplog: py
             downgrade(revision="0023")
         assert "orders that a discount paid" in caplog.text
         db.engine.dispose()
+
+
+REFUND_TO_CREDIT: Row = {"id": "R1", "capture_id": None, "payment_id": None, "order_id": 2, "amount": 1} | {
+    "currency": "TWD", "kind": "customer", "reason": "", "state": "DONE", "requested_by": "staff:1", "needs_two": False,
+    "destination": "store_credit", "created_at": NOW, "ended_at": NOW, "checks": 0,
+}  # fmt: skip
+RETURN: Row = {"id": 1, "reference": "RT1", "order_id": 2, "form_key": "f", "state": "CLOSED", "reason": "other"} | {
+    "comment": "", "message": "", "currency": "TWD", "goods_amount": 1, "delivery_amount": 0, "granted_amount": 1,
+    "requested_by": "customer:1", "requested_at": NOW, "closed_by": "staff:1", "closed_at": NOW,
+}  # fmt: skip
+
+
+def test_refunds_of_returns_are_kept_when_the_table_of_refunds_is_rebuilt(url: str) -> None:
+    app = create_app(environ(url, ""), TESTING=True)
+    of_return = ("order_return_refunds", {"refund_id": "R1", "return_id": 1})
+    with app.app_context():
+        upgrade(revision="0057")
+        live(db.engine, [*ORDER_2, ("refunds", REFUND_TO_CREDIT), ("order_returns", RETURN), of_return])
+        for migrate, revision in ((upgrade, "0058"), (downgrade, "0057"), (upgrade, "head")):
+            migrate(revision=revision)
+            with db.engine.connect() as connection:
+                assert connection.execute(sa.text("SELECT id, amount FROM refunds")).all() == [("R1", 1)]
+                kept = connection.execute(sa.text("SELECT refund_id, return_id FROM order_return_refunds")).all()
+                assert kept == [("R1", 1)]
+        db.engine.dispose()

@@ -60,7 +60,7 @@ CODES = {
 CREDIT = 150000
 """Initial store credit of the first customer, in minor units of TWD. The second has none."""
 NEEDS_TWO = 100000
-NOT_ABOUT_ORDERS = ("conditions", "invariants")
+NOT_ABOUT_ORDERS = ("conditions", "invariants", "search")
 """Work that is left out: it looks after operations, or at what is looked at here anyhow."""
 DUE = {
     "inbox": "webhook_events WHERE due_at <= :now",

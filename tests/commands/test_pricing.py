@@ -108,6 +108,7 @@ REFUSED = {
     "a rate in words": (("set-tax", "TW", "VAT", "five"), "is not a percentage with at most three decimals"),
     "a rate with too many decimals": (("set-tax", "TW", "VAT", "5.12345"), "at most three decimals"),
     "a rate above 100": (("set-tax", "TW", "VAT", "101"), "A tax rate must be from 0 to 100 percent."),
+    "a reduced rate and none": (("set-tax", "TW", "VAT", "5", "--reduced", "1", "--no-reduced"), "Give either"),
     "a tax without a name": (("set-tax", "TW", "", "5"), "A name has 1 to 60 characters."),
     "a name with control characters": (("set-tax", "TW", "V\x07AT", "5"), "control characters"),
     "a method without a price": (("set-delivery", "express", "Express"), "--price"),
@@ -177,3 +178,6 @@ def test_a_country_has_a_reduced_rate(flask: Command) -> None:
     shown = flask("set-tax", "DE", "VAT", "19", "--reduced", "7")
     assert shown == "DE: VAT 19 % (reduced 7 %), included in prices.\n"
     assert "VAT 19 % (reduced 7 %), included in prices" in flask("list")
+    assert flask("set-tax", "DE", "VAT", "20") == "DE: VAT 20 % (reduced 7 %), included in prices.\n", "it is kept"
+    assert flask("set-tax", "DE", "VAT", "20", "--no-reduced") == "DE: VAT 20 %, included in prices.\n"
+    assert "VAT 20 %, included in prices" in flask("list")

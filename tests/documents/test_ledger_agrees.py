@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -97,3 +98,33 @@ def test_no_line_of_a_document_is_negative_and_the_lines_sum_to_it(parts: list[t
         assert sum(line.amount for line in found.lines) == found.split.total
         issued.append((demand.kind, found.split))
     assert decide.sum_of(issued) == whole
+
+
+@SOME
+@pytest.mark.parametrize("currency", ["TWD", "USD"])
+@given(
+    st.lists(st.tuples(st.integers(1, 60), st.booleans()), max_size=9),
+    st.tuples(st.integers(0, 19), st.integers(0, 19)),
+    st.booleans(),
+)
+def test_the_credited_tax_of_each_rate_is_whole_never_negative_and_ends_at_that_of_the_receipt(
+    currency: str, parts: list[tuple[int, bool]], taxes: tuple[int, int], is_included: bool
+) -> None:
+    step = smallest(currency)
+    lines = [OrderLine(LineKind.TAX, units * step, is_included) for units in (*taxes, 0)]
+    whole = Split(100 * step, sum(taxes) * step)
+    history, refunds = [PAID], {}
+    for number, (units, fails) in enumerate([*parts, (100, False)]):
+        refunds[str(number)] = units * step
+        history += [about("refund.done", str(number))] + [about("refund.rejected", str(number))] * fails
+    issued: list[tuple[DocumentKind, Split]] = []
+    credited = [0, 0, 0]
+    for demand in decide.demands(history, refunds)[1:]:
+        before = decide.sum_of(issued)
+        found = decide.correction(demand.kind, lines, whole, whole.total, demand.refunded, before, step)
+        stated = [line.amount for line in found.lines[1:]]
+        assert all(amount >= 0 and amount % step == 0 for amount in stated), stated
+        sign = 1 if demand.kind == DocumentKind.CREDIT_NOTE else -1
+        credited = [sum_ + sign * amount for sum_, amount in zip(credited, stated, strict=True)]
+        issued.append((demand.kind, found.split))
+    assert credited == [line.unit_amount for line in lines]

@@ -8,14 +8,18 @@ from datetime import timedelta
 
 import pytest
 
+from shop.catalogue.models import Product
 from shop.core import clock
+from shop.core.db import db, transaction
 from shop.core.money import Money
+from shop.core.tax_classes import TaxClass
 from shop.ops.formats import shop_time
 from shop.order_notes import notes
 from shop.payments.calls import circuit_breaker
 from shop.payments.disputes import disputes
 from shop.payments.providers.interface import DisputeFact
 from shop.payments.refunds import requests
+from shop.pricing import change
 from tests.ops.conftest import visitor_as
 from tests.shop_fixtures import KETTLE, PEN, Shop
 from tests.web.conftest import HTMX, Visitor
@@ -40,6 +44,14 @@ def test_the_page_explains_the_state_and_names_the_next_step(shop: Shop, support
     assert "Fakepay reported captured" in page and "NT$90 pays order" in page
     assert "Received, newest first Happened Source" in page
     assert "Ada, ada@example.com" in page and "Pen 1 NT$90" in page
+
+
+def test_the_taxes_of_an_order_differ_by_the_rates_that_are_shown(shop: Shop, support: Visitor) -> None:
+    change.set_tax("TW", "VAT", 5000, reduced_rate=1000, is_included=True)
+    with transaction():
+        db.session.get_one(Product, PEN).tax_class = TaxClass.REDUCED
+    page = text(support.get(f"/ops/orders/{shop.order((KETTLE, 1), (PEN, 1)).number}").text)
+    assert "VAT (5 % tax, included) 1" in page and "VAT (1 % tax, included) 1" in page
 
 
 def test_a_disputed_order_shows_the_dispute_its_answer_date_and_why_nothing_can_be_refunded(

@@ -21,6 +21,8 @@ from shop.core.audit_search import Filters, find
 from shop.core.db import db, transaction
 from shop.core.errors import BadInput, Refusal
 from shop.core.money import Money
+from shop.integrity import invariants
+from shop.integrity.invariants.scope import Scope
 from shop.jobs import retention
 from shop.ledger import book, chart, store_credit
 from shop.mail.models import Mail
@@ -231,6 +233,21 @@ def test_store_credit_is_refunded_to_a_bank_once_the_account_is_deleted(shop: Sh
     assert shop.state(order) == "PARTIALLY_REFUNDED"
     assert book.balance(chart.MANUAL_REFUNDS, "TWD") == Money(0, "TWD")
     shop.is_sound()
+
+
+def test_a_refund_of_store_credit_that_an_older_version_does_not_book_is_found(shop: Shop) -> None:
+    user_id = owner()
+    order = paid_by_credit(shop, user_id)
+    deleted(user_id)
+    refund = requests.request_credit(order.id, Money(5000, "TWD"), reason="", by=shop.sam)
+    booked_as = db.text("UPDATE refunds SET state = :state WHERE id = :id")
+    with transaction():
+        db.session.execute(booked_as, {"state": "DONE", "id": refund.id})
+    for scope in (invariants.EVERYTHING, Scope([order.id])):
+        assert refund.id in [row.get("id") for row in invariants.check_one("6 ledger", scope).rows]
+    assert invariants.check_one("6 ledger", Scope([order.id + 1])).holds
+    with transaction():
+        db.session.execute(booked_as, {"state": "PENDING", "id": refund.id})
 
 
 def test_a_refund_to_store_credit_that_is_under_way_is_rejected_when_the_account_is_deleted(shop: Shop) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shop.catalogue import category_changes, listing, product_fields, products, search_entries
+from shop.catalogue import category_changes, entry_repair, listing, product_fields, products, search_entries
 from shop.catalogue.models import Product
 from shop.core import text
 from shop.core.db import db, transaction
 from shop.core.money import Money
 from shop.inventory import stock
-from shop.product_search import query
+from shop.product_search import query, tokens
 from shop.product_search.find import Sort, Wanted
 from shop.product_search.models import SearchEntry, SearchName, SearchPrice, SearchWord
 from tests.product_search.conftest import BY, Find, create
@@ -168,6 +170,22 @@ def test_a_release_writes_what_an_older_version_has_changed(shop: Shop, find: Fi
         db.session.execute(db.update(SearchEntry).where(SearchEntry.sku == PEN).values(edition=0))
     assert search_entries.stale() == [KETTLE, PEN]
     assert search_entries.write_stale() == 2 and find("jug") == [KETTLE]
+
+
+def test_the_clock_writes_what_an_older_version_saves_during_an_upgrade(shop: Shop, find: Find) -> None:
+    with transaction():
+        for sku, edition in ((PEN, tokens.EDITION - 1), (KETTLE, tokens.EDITION + 1)):
+            db.session.execute(db.update(SearchEntry).where(SearchEntry.sku == sku).values(edition=edition))
+            db.session.execute(db.delete(SearchName).where(SearchName.entry_id == entry_of(sku)))
+    assert entry_repair.due() == [PEN], "a later version has written the other one"
+    search_entries.write_one(PEN)
+    assert db.session.scalars(db.select(SearchName.name).where(SearchName.entry_id == entry_of(PEN))).all()
+    assert entry_repair.due() == [], "it waits before it looks again"
+    search_entries.write_stale()
+
+
+def entry_of(sku: str) -> Any:
+    return db.select(SearchEntry.id).where(SearchEntry.sku == sku).scalar_subquery()
 
 
 def test_a_rebuild_forgets_words_that_no_product_has(shop: Shop, teapot: str) -> None:

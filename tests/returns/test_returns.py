@@ -176,7 +176,8 @@ def test_a_customer_requests_a_return_within_the_days_and_staff_later(shop: Shop
         requests.request(order.id, wanted({PEN: 1}), by=mia(shop), form_key=ids.token())
     requests.request(order.id, wanted({PEN: 1}, comment="by phone"), by=sue(shop), form_key=ids.token())
     [entry, *_] = find().rows
-    assert (entry.act, entry.subject_id, entry.reason) == ("return.requested", order.number, "by phone")
+    assert (entry.act, entry.subject_id, entry.reason) == ("return.requested", order.number, "")
+    assert entry.personal and entry.personal["comment"] == "by phone", "retention erases it"
     shop.sweep()
 
 

@@ -189,6 +189,9 @@ class OrderLineSchema(Strict):
     unit_price = fields.Nested(MoneySchema, required=True)
     total = fields.Nested(MoneySchema, required=True)
     is_included = fields.Boolean(required=True)
+    rate = fields.Integer(
+        allow_none=True, required=True, metadata={"description": "Tax in thousandths of a percent: 5000 is 5 %."}
+    )
 
 
 class ShippedLineSchema(Strict):
@@ -320,6 +323,7 @@ EXAMPLE: dict[str, Any] = {
             "unit_price": {"amount": 118000, "currency": "TWD"},
             "total": _MONEY,
             "is_included": False,
+            "rate": 5000,
         }
     ],
     "fulfilment": str(FulfilmentState.TO_PACK),
@@ -384,6 +388,7 @@ def _line(line: Any) -> dict[str, Any]:
         "unit_price": {"amount": price, "currency": currency},
         "total": {"amount": price * quantity, "currency": currency},
         "is_included": line.is_included,
+        "rate": line.rate,
     }
 
 

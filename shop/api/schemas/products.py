@@ -16,6 +16,8 @@ from shop.core.money import CURRENCIES
 from shop.core.tax_classes import TaxClass
 from shop.product_search.find import Sort
 
+_TAX_CLASS = "The rate of each country that it is taxed with."
+
 
 class ProductQuery(PageQuery):
     """Filters of products. Their list has no cursor."""
@@ -46,6 +48,7 @@ class ProductSchema(Strict):
     summary = fields.String(required=True)
     description = fields.String(required=True)
     category = fields.String(required=True)
+    tax_class = OneOf(*TaxClass, required=True, metadata={"description": _TAX_CLASS})
     prices = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
     available = fields.Integer(required=True)
 
@@ -90,7 +93,7 @@ class ChangeProductSchema(Strict):
     position = WholeNumber(
         validate=validate.Range(0, LARGEST_POSITION), metadata={"description": "Place in its category."}
     )
-    tax_class = OneOf(*TaxClass, metadata={"description": "The rate of each country that it is taxed with."})
+    tax_class = OneOf(*TaxClass, metadata={"description": _TAX_CLASS})
     prices = fields.Nested(NewPricesSchema)
     translations = fields.Nested(TranslationsSchema)
 
@@ -104,6 +107,7 @@ EXAMPLE: dict[str, Any] = {
     "summary": "A steel kettle",
     "description": "Holds a litre and whistles politely.",
     "category": "kitchen",
+    "tax_class": "standard",
     "prices": {"TWD": 118000, "JPY": 5600, "USD": 3800},
     "available": 12,
 }
@@ -111,7 +115,7 @@ EXAMPLE: dict[str, Any] = {
 
 def product(view: ProductView, available: int) -> dict[str, Any]:
     """The body of a product."""
-    names = ("sku", "slug", "name", "summary", "description", "category")
+    names = ("sku", "slug", "name", "summary", "description", "category", "tax_class")
     values = {name: getattr(view, name) for name in names}
     return values | {"prices": dict(view.prices), "available": max(0, available)}
 

@@ -187,7 +187,7 @@ RULES: tuple[tuple[str, str, Callable[[Scope], Rows]], ...] = (
     ),
     (
         "6 ledger",
-        "every journal sums to zero, and the acquirers' receivables equal the captures",
+        "every journal sums to zero, credit refunds have one, and the acquirers' receivables equal the captures",
         money.ledger_balances,
     ),
     (
