@@ -24,7 +24,7 @@ _ORDER = (
     *(_O.paid_at, _O.ended_at, _O.cancel_requested_at, _O.review_since, _O.fulfilment),
 )
 _LINES = (
-    select(_L.order_id, _L.kind, _L.sku, _L.name, _L.quantity, _L.unit_amount, _L.currency, _L.is_included)
+    select(_L.order_id, _L.kind, _L.sku, _L.name, _L.quantity, _L.unit_amount, _L.currency, _L.is_included, _L.rate)
     .where(_L.order_id.in_(bindparam("orders", expanding=True)))
     .order_by(_L.order_id, _L.position)
 )

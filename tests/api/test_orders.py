@@ -32,7 +32,9 @@ def test_a_guest_places_an_order_and_sees_it_with_its_token(shop: Shop, guest: P
 def test_the_lines_of_an_order_state_their_rate_of_tax(shop: Shop, guest: Program) -> None:
     assert [line["rate"] for line in guest.placed()["lines"]] == [None], "there is no tax"
     change.set_tax("TW", "VAT", 5000, is_included=True)
-    assert [(line["kind"], line["rate"]) for line in guest.placed()["lines"]] == [("item", 5000), ("tax", 5000)]
+    placed = guest.placed()
+    assert [(line["kind"], line["rate"]) for line in placed["lines"]] == [("item", 5000), ("tax", 5000)]
+    assert signed_in(shop, Role.SUPPORT).get("/orders").json["items"][0]["lines"] == placed["lines"]
 
 
 def test_an_order_of_the_api_starts_no_payment_until_its_customer_chooses_one(shop: Shop, guest: Program) -> None:
