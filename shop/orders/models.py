@@ -28,7 +28,7 @@ _TO_SHIP = f"{_PAID} AND {_NOT_DONE}"
 def is_to_ship(dialect: str) -> TextClause:
     """Condition that units of the order may have to be packed or shipped, with literals as above.
 
-    SQLite is told that nearly all orders are paid: without statistics it takes them for few, and reads all of them by
+    SQLite gets the hint that nearly all orders are paid: without statistics it takes them for few, and reads all by
     their state instead of the small index.
     """
     paid = f"likelihood(orders.{_PAID}, 0.99)" if dialect == "sqlite" else f"orders.{_PAID}"
