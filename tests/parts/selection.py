@@ -54,7 +54,7 @@ EXPENSIVE = frozenset(
 )
 """Fixtures that `--quick` does without."""
 
-SHARES = (({"make_world", "make_acquirer", "keep_acquirer"}, 10), ({"database_url", "acquirer_database"}, 4))
+SHARES = (({"make_world", "make_acquirer", "keep_acquirer"}, 40), ({"database_url", "acquirer_database"}, 16))
 """`--quick` runs 1 in n of the tests that have one of these fixtures."""
 
 COSTLY = EXPENSIVE.union(*(names for names, _ in SHARES))
