@@ -154,7 +154,7 @@ class Table:
         return known[0] if known else example
 
     def problem(self, case: Case) -> str:
-        """What is wrong with the answer to a case; empty if it is as it must be."""
+        """Description of a fault in the answer to a case; empty for a right answer."""
         with writes() as written:
             answer = self.send(case.call, case)
         status = answer.status_code
