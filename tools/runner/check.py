@@ -18,7 +18,7 @@ usage: bin/test [--quick | --full] [pytest arguments]
 
   bin/test           lint, format, then the tests of each push, types among them: a sample of each big matrix, each
                      test on SQLite or on PostgreSQL. About 13 minutes on two cores
-  bin/test --quick   lint, format, the tests that need no database, and a share of those on SQLite. Two and a half minutes
+  bin/test --quick   lint, format, the tests that need no database, and a share of those on SQLite. 2 to 3 minutes
   bin/test --full    lint, format, then every test in every combination
 
 Other arguments go to pytest, which then runs alone and in one process:  bin/test e2e -k cancel --headed
