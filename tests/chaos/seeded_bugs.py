@@ -174,10 +174,10 @@ def what_went_by_hand_is_booked_against_the_acquirer(patch: Patch, world: World)
 def a_transfer_that_bounced_came_back_to_the_acquirer(patch: Patch, world: World) -> None:
     right = journals.failed
 
-    def failed(refund: RefundRow, capture: CaptureRow) -> list[Posting]:
+    def failed(refund: RefundRow, capture: CaptureRow, *of: object, **more: int) -> list[Posting]:
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(journals, "_source", lambda _, of: chart.receivable(of.provider))
-            return right(refund, capture)
+            patched.setattr(journals, "_source", lambda _, capture: chart.receivable(capture.provider))
+            return right(refund, capture, *of, **more)
 
     patch.setattr(journals, "failed", failed)
 
