@@ -159,7 +159,7 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *sentences: str) ->
     wanted = Catalog()
     for sentence in sentences:
         wanted.add(sentence)
-    monkeypatch.setattr(Program, "sentences", lambda _self: wanted)
+    monkeypatch.setattr(Program, "sentences", wanted)
     program = Program(tmp_path, (), {})
     program.po("zh_Hant").parent.mkdir(parents=True)
     return program

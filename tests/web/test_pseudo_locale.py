@@ -99,7 +99,7 @@ class Pseudo(NullTranslations):
 
 @pytest.fixture(scope="module")
 def known() -> frozenset[str]:
-    ids = (message.id for message in catalogues.SHOP.sentences() if message.id)
+    ids = (message.id for message in catalogues.SHOP.sentences if message.id)
     return frozenset(one if isinstance(one, str) else one[0] for one in ids)
 
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,9 @@ class Program:
     sources: tuple[tuple[str, str, str], ...]
     markers: dict[str, tuple[int, ...] | None]
 
+    @cached_property
     def sentences(self) -> Catalog:
-        """Every sentence that the code of the program marks for translation."""
+        """Every sentence that the code of the program marks for translation; reading the code takes seconds."""
         found = Catalog(charset="utf-8")
         for folder, pattern, method in self.sources:
             extracted = extract_from_dir(ROOT / folder, [(pattern, method)], keywords=_KEYWORDS | self.markers)
@@ -77,7 +79,7 @@ class Program:
 
     def updated(self, locale: str) -> Catalog:
         """The catalogue of a language with the sentences of the code: new ones untranslated, removed ones left out."""
-        catalogue, source = self.read(locale), self.sentences()
+        catalogue, source = self.read(locale), self.sentences
         fresh = Catalog(locale=locale, charset="utf-8", fuzzy=False, header_comment=f"# {OFFERED.get(locale, locale)}")
         for message in source:
             if message.id:
@@ -97,7 +99,7 @@ class Program:
         """Reasons not to offer a language: missing, fuzzy and untranslated sentences, other placeholders, stale
         files.
         """
-        catalogue, source = self.read(locale), self.sentences()
+        catalogue, source = self.read(locale), self.sentences
         known = {_key(message): message for message in catalogue if message.id}
         wanted = {_key(message): message for message in source if message.id}
         found = [f"not translated: {key}" for key in wanted.keys() - known.keys()]
