@@ -24,6 +24,7 @@ from shop.outgoing_webhooks import endpoints, lanes, resend
 from shop.outgoing_webhooks.kinds import EventType
 from shop.payments.refunds import requests
 from shop.payouts import payouts
+from shop.returns import handling, pages
 from shop.returns import requests as returns
 from shop.returns.decide import Wanted
 from tests.api.conftest import PASSWORD, Program, account, log_in
@@ -86,10 +87,23 @@ class Populated:
             requests.request(shop.capture(own), Money(amount, "TWD"), reason="broken", by=shop.sam)
         wanted = Wanted.of({PEN: 1}, "damaged", "cracked")
         returns.request(own.id, wanted, by=Actor.customer(customer), form_key="form-1")
+        self._returned(customer)
         shop.cancel(shop.order((PEN, 1), customer=customer))
         for _ in range(3):
             shop.order((PEN, 1), customer=customer)
         self.tokens["order"] = shop.paid_order((PEN, 1)).token
+
+    def _returned(self, customer: int) -> None:
+        """Two returns that were received: money can be refunded for one, and nothing is left of the other."""
+        shop, by = self.shop, Actor.staff(self._user(self.member).id)
+        for is_refunded in (False, True):
+            order = shop.paid_order((PEN, 1), customer=customer)
+            wanted = Wanted.of({PEN: 1}, "damaged", "")
+            one = pages.id_of(returns.request(order.id, wanted, by=Actor.customer(customer), form_key="form-1"))
+            handling.accept(one, by=by)
+            handling.receive(one, {PEN: (1, 0)}, by=by)
+            if is_refunded:
+                requests.request(shop.capture(order), Money(order.total_amount, "TWD"), reason="all", by=by)
 
     def caller(self, kind: str) -> Program:
         return Program(self.shop, self.tokens[kind])
