@@ -93,9 +93,7 @@ def gettext(source: str, /, **values: Any) -> str:
 
 
 def pgettext(context: str, source: str, /) -> str:
-    """Translate a text without placeholders that has other translations in other contexts, such as a label `Delivery` of
-    a charge.
-    """
+    """Translate a text without placeholders that means different things, such as `Delivery` as the name of a charge."""
     return current().text(source, context)
 
 

@@ -109,7 +109,7 @@ def _order(number: str | None, placed_at: datetime, state: OrderState, amount: i
     return None if number is None else Found(number, placed_at, state, Money(amount, currency))
 
 
-_FACTS = (Order.number, Order.placed_at, Order.state, Order.total_amount, Order.currency)
+_FACTS: tuple[Any, ...] = (Order.number, Order.placed_at, Order.state, Order.total_amount, Order.currency)
 _WORDS, _PLAIN, _NUMBER = (bindparam(name, type_=Text) for name in ("words", "plain", "number"))
 
 
@@ -125,8 +125,8 @@ def _by_id(providers: tuple[str, ...]) -> Select[Any]:
         columns = (literal(place).label("place"), literal(kind, Text).label("kind"))
         parts.append(select(*columns, found.label("found"), number.label("number")))
     every = union_all(*parts).subquery("found_any")
-    columns = (every.c.place, Order.id, every.c.kind, every.c.found)
-    return select(*columns, *_FACTS).outerjoin_from(every, Order, Order.number == every.c.number)
+    shown: tuple[Any, ...] = (every.c.place, Order.id, every.c.kind, every.c.found)
+    return select(*shown, *_FACTS).outerjoin_from(every, Order, Order.number == every.c.number)
 
 
 def _queries(providers: tuple[str, ...]) -> Iterator[tuple[Select[*tuple[Any, ...]], HitKind]]:
@@ -177,6 +177,7 @@ def _of_order(query: Select[*tuple[Any, ...]], order_id: Any, which: ColumnEleme
 
 def _by_email(prefix: str) -> Select[Any]:
     """Select orders whose address begins with the prefix, in the order of the addresses and of the orders."""
-    columns = (literal(len(HitKind)).label("place"), Order.id, literal(HitKind.EMAIL, Text).label("kind"))
+    columns: tuple[Any, ...] = (literal(len(HitKind)).label("place"), Order.id)
+    columns += (literal(HitKind.EMAIL, Text).label("kind"),)
     query = select(*columns, Order.email.label("found"), *_FACTS).where(begins_with(Order.email, prefix))
     return query.order_by(in_order(Order.email), Order.id).limit(MOST + 1)
