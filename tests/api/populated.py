@@ -95,7 +95,7 @@ class Populated:
 
     def _returned(self, customer: int) -> None:
         """Two returns that were received: money can be refunded for one, and nothing is left of the other."""
-        shop, by = self.shop, Actor.staff(self._user(self.member).id)
+        shop, by = self.shop, self.shop.colleague("mia", Role.MERCHANDISER)
         for is_refunded in (False, True):
             order = shop.paid_order((PEN, 1), customer=customer)
             wanted = Wanted.of({PEN: 1}, "damaged", "")
@@ -103,7 +103,7 @@ class Populated:
             handling.accept(one, by=by)
             handling.receive(one, {PEN: (1, 0)}, by=by)
             if is_refunded:
-                requests.request(shop.capture(order), Money(order.total_amount, "TWD"), reason="all", by=by)
+                requests.request(shop.capture(order), Money(order.total_amount, "TWD"), reason="all", by=shop.sam)
 
     def caller(self, kind: str) -> Program:
         return Program(self.shop, self.tokens[kind])
