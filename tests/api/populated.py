@@ -94,15 +94,16 @@ class Populated:
         self.tokens["order"] = shop.paid_order((PEN, 1)).token
 
     def _returned(self, customer: int) -> None:
-        """Two returns that were received: money can be refunded for one, and nothing is left of the other."""
+        """A return that waits, one that was received, and one that was received and refunded otherwise."""
         shop, by = self.shop, self.shop.colleague("mia", Role.MERCHANDISER)
-        for is_refunded in (False, True):
+        for state in ("requested", "received", "refunded"):
             order = shop.paid_order((PEN, 1), customer=customer)
             wanted = Wanted.of({PEN: 1}, "damaged", "")
             one = pages.id_of(returns.request(order.id, wanted, by=Actor.customer(customer), form_key="form-1"))
-            handling.accept(one, by=by)
-            handling.receive(one, {PEN: (1, 0)}, by=by)
-            if is_refunded:
+            if state != "requested":
+                handling.accept(one, by=by)
+                handling.receive(one, {PEN: (1, 0)}, by=by)
+            if state == "refunded":
                 requests.request(shop.capture(order), Money(order.total_amount, "TWD"), reason="all", by=shop.sam)
 
     def caller(self, kind: str) -> Program:
