@@ -26,13 +26,7 @@ PARAMETERS = [{"in": "path", "name": "alert_id", "required": True} | _ID]
 @bp.route("", methods=["GET"])
 @api_access(Permission.ALERT_READ)
 @problems("bad_position")
-@bp.arguments(schemas.AlertQuery, location="query")
-@bp.response(
-    200,
-    schemas.AlertPageSchema,
-    headers=paging.HEADERS,
-    example={"items": [schemas.EXAMPLE], "total": 1, "limit": 20, "page": 1},
-)
+@paging.lists(bp, schemas.AlertQuery, schemas.AlertPageSchema, schemas.EXAMPLE)
 def index(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """List alerts, the newest first
 

@@ -155,13 +155,7 @@ def _customer(body: dict[str, Any]) -> Customer:
 @bp.route("", methods=["GET"])
 @api_access("customer", Permission.ORDER_READ)
 @problems("bad_position")
-@bp.arguments(schemas.OrderQuery, location="query")
-@bp.response(
-    200,
-    schemas.OrderPageSchema,
-    headers=paging.HEADERS,
-    example={"items": [schemas.EXAMPLE], "total": 1, "limit": 20, "page": 1},
-)
+@paging.lists(bp, schemas.OrderQuery, schemas.OrderPageSchema, schemas.EXAMPLE)
 def index(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """List orders, the newest first
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from flask import current_app, request
+from marshmallow import Schema
 
-from shop.api.resource import Invalid
+from shop.api.resource import Invalid, Resource
 from shop.api.schemas.pages import COUNTED
 from shop.core.keyset import Place, Position
 
 HEADERS: dict[str, Any] = {
     "Link": {"description": "Addresses of the first, previous and next page (RFC 8288).", "schema": {"type": "string"}}
 }
+
+V = TypeVar("V", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,19 @@ class Wanted:
     @property
     def place(self) -> Place:
         return Place(after=self.after)
+
+
+def lists(
+    of: Resource, query: type[Schema], page: type[Schema], item: dict[str, Any], headers: Mapping[str, Any] = HEADERS
+) -> Callable[[V], V]:
+    """Parse the parameters of a list and document its page; `item` is the example of a row. Apply it below the rest."""
+    example = {"items": [item], "total": 1, "limit": 20, "page": 1}
+
+    def decorator(view: V) -> V:
+        documented = of.response(200, page, headers=headers, example=example)(view)
+        return of.arguments(query, location="query")(documented)
+
+    return decorator
 
 
 def wanted(query: dict[str, Any]) -> Wanted:

@@ -25,13 +25,7 @@ PARAMETERS = [{"in": "path", "name": "payout_id", "required": True} | _ID]
 
 @bp.route("", methods=["GET"])
 @api_access(READ)
-@bp.arguments(schemas.PayoutQuery, location="query")
-@bp.response(
-    200,
-    schemas.PayoutPageSchema,
-    headers=paging.HEADERS,
-    example={"items": [schemas.EXAMPLE], "total": 1, "limit": 20, "page": 1},
-)
+@paging.lists(bp, schemas.PayoutQuery, schemas.PayoutPageSchema, schemas.EXAMPLE)
 def index(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """List payouts, the newest first
 

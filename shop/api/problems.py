@@ -94,6 +94,8 @@ OWN: dict[str, tuple[int, str]] = {
     "return_too_late": (409, "The days for returns have passed. Staff can still request one."),
     "returned_before": (409, "Fewer units are left to return: `details.left` of `details.sku`."),
     "return_moved": (409, "Another member of staff has decided, or the return is not in a state that allows this."),
+    "not_withdrawn": (409, "The return was received, declined or closed, and can no longer be withdrawn."),
+    "refund_left": (409, "Money can be refunded for this return. Refund it, or a part of it."),
     "unknown_line": (422, "The order or the return has no such product."),
     "bad_quantity": (422, "More units than were requested are stated as arrived."),
     "nothing_arrived": (422, "No unit is stated as arrived. Decline a return that never came."),

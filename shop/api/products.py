@@ -38,13 +38,7 @@ _ETAG: dict[str, Any] = {
 
 @bp.route("", methods=["GET"])
 @api_access("public")
-@bp.arguments(schemas.ProductQuery, location="query")
-@bp.response(
-    200,
-    schemas.ProductPageSchema,
-    headers=_HEADERS | paging.HEADERS,
-    example={"items": [schemas.EXAMPLE], "total": 1, "limit": 20, "page": 1},
-)
+@paging.lists(bp, schemas.ProductQuery, schemas.ProductPageSchema, schemas.EXAMPLE, headers=_HEADERS | paging.HEADERS)
 def index(query: dict[str, Any]) -> tuple[Response, dict[str, str]]:
     """List products
 

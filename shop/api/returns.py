@@ -1,4 +1,4 @@
-"""Returns: those of an order, request one, and for staff list, accept, decline and receive."""
+"""Returns: those of an order, request and withdraw one, and for staff list, accept, decline, receive, refund, close."""
 
 from __future__ import annotations
 
@@ -14,20 +14,25 @@ from shop.api.orders import PARAMETERS as ORDER_PARAMETERS
 from shop.api.orders import order_of
 from shop.api.problems import problems
 from shop.api.resource import ROOT, Resource, pointed
+from shop.api.schemas import refunds as refund_schemas
 from shop.api.schemas import returns as schemas
+from shop.api.schemas.fields import money
 from shop.core import clock, ids
+from shop.core.actor import Actor
 from shop.core.db import db
 from shop.core.errors import BadInput
+from shop.core.money import Money
 from shop.orders.models import Order
-from shop.returns import decide, handling, load, pages, requests
+from shop.payments.records.types import RefundDestination
+from shop.returns import decide, handling, load, pages, refunding, requests
 from shop.returns.decide import Wanted
 from shop.returns.models import Return
 from shop.returns.states import ReturnReason, ReturnState
 
 of_orders = Resource("Returns of orders", __name__, "/orders", "Returns of one order.")
-bp = Resource("Returns", __name__, "/returns", "Returns, which staff accept or decline, and receive.")
+bp = Resource("Returns", __name__, "/returns", "Returns, which staff accept or decline, receive and refund.")
 READ, REQUEST = Permission.RETURN_READ, Permission.RETURN_REQUEST
-DECIDE, RECEIVE = Permission.RETURN_DECIDE, Permission.RETURN_RECEIVE
+DECIDE, RECEIVE, REFUND = Permission.RETURN_DECIDE, Permission.RETURN_RECEIVE, Permission.REFUND_REQUEST
 _ID = {"description": "`id` of the return.", "schema": {"type": "integer", "minimum": 1, "maximum": 2147483647}}
 PARAMETERS = [{"in": "path", "name": "return_id", "required": True} | _ID]
 _HEADERS = {"Location": {"description": "Address of the return, for staff.", "schema": {"type": "string"}}}
@@ -87,16 +92,31 @@ def create(body: dict[str, Any], order_id: int) -> tuple[dict[str, Any], dict[st
     return _seen(found, one, order.number, order), {"Location": f"{ROOT}/returns/{one.id}"}
 
 
+@of_orders.route(
+    "/<int:order_id>/returns/<int:return_id>/withdraw", methods=["POST"], parameters=[*ORDER_PARAMETERS, *PARAMETERS]
+)
+@api_access("customer", "order_token")
+@idempotent(required=False)
+@problems("unknown_order", "unknown_return", "not_withdrawn")
+@of_orders.response(200, schemas.ReturnSchema, example=schemas.EXAMPLE | {"state": "WITHDRAWN"})
+def withdraw(order_id: int, return_id: int) -> dict[str, Any]:
+    """Withdraw a return before it is received
+
+    Its units can be returned again. A repetition changes nothing.
+    """
+    found = caller()
+    order = order_of(found, order_id, None)
+    one, number = _existing(return_id)
+    if one.order_id != order.id:
+        raise load.unknown()
+    requests.withdraw(order.id, one.reference, by=Actor.customer(found.customer_id))
+    return _seen(found, _existing(return_id)[0], number, order)
+
+
 @bp.route("", methods=["GET"])
 @api_access(READ)
 @problems("bad_position")
-@bp.arguments(schemas.ReturnQuery, location="query")
-@bp.response(
-    200,
-    schemas.ReturnPageSchema,
-    headers=paging.HEADERS,
-    example={"items": [schemas.LISTED], "total": 1, "limit": 20, "page": 1},
-)
+@paging.lists(bp, schemas.ReturnQuery, schemas.ReturnPageSchema, schemas.LISTED)
 def index(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """List returns, the newest first
 
@@ -115,13 +135,15 @@ def index(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
 @bp.route("/<int:return_id>", methods=["GET"], parameters=PARAMETERS)
 @api_access(READ)
 @problems("unknown_return")
-@bp.response(200, schemas.ReturnSchema, example=schemas.EXAMPLE)
+@bp.response(200, schemas.ShownReturnSchema, example=schemas.SHOWN)
 def show(return_id: int) -> dict[str, Any]:
     """Show a return
 
-    With its units, and the texts of the customer and of the shop.
+    With its units, the texts of the customer and of the shop, its refunds, and what can be refunded for it now.
     """
-    return _changed(return_id)
+    one, number = _existing(return_id)
+    refundable = {"refundable": money(refunding.refundable(one))}
+    return schemas.full(one, number, pages.lines_of([one.id])[one.id]) | refundable | _refunds(return_id)
 
 
 @bp.route("/<int:return_id>/accept", methods=["POST"], parameters=PARAMETERS)
@@ -170,12 +192,62 @@ def decline(body: dict[str, Any], return_id: int) -> dict[str, Any]:
     return _changed(return_id)
 
 
-def _changed(return_id: int) -> dict[str, Any]:
-    """The body of a return as it is now, as far as the caller may read it. Raises Refusal `unknown_return`."""
+@bp.route("/<int:return_id>/refund", methods=["POST"], parameters=PARAMETERS)
+@api_access(REFUND)
+@idempotent()
+@problems("unknown_return", "return_moved", "not_refundable", "bad_amount", "no_account")
+@bp.arguments(schemas.RefundReturnSchema, example=schemas.REFUND_RETURN)
+@bp.response(200, schemas.RefundedReturnSchema, example=schemas.REFUNDED)
+def refund(body: dict[str, Any], return_id: int) -> dict[str, Any]:
+    """Refund a received return, and close it
+
+    At most what its units cost. The refunds are those of the order: `awaits_approval` is true for one that waits for a
+    second person. When `expected_refundable` is not true any more, the answer is 409 with the present number. A
+    repetition by the same person refunds nothing.
+    """
+    one, _ = _existing(return_id)
+    refunding.refund(
+        return_id,
+        Money(body["amount"], one.currency),
+        expected=body["expected_refundable"],
+        by=caller().actor(REFUND),
+        reason=body["reason"],
+        to=RefundDestination(body["destination"]),
+    )
+    now = schemas.full(*_existing(return_id), [])
+    return {name: now[name] for name in schemas.SEEN} | _refunds(return_id)
+
+
+@bp.route("/<int:return_id>/close", methods=["POST"], parameters=PARAMETERS)
+@api_access(REFUND)
+@idempotent(required=False)
+@problems("unknown_return", "return_moved", "refund_left")
+@bp.arguments(schemas.CloseReturnSchema, example={"reason": "Refunded with the whole order"})
+@bp.response(200, schemas.ChangedReturnSchema, example=schemas.EXAMPLE | {"state": "CLOSED"})
+def close(body: dict[str, Any], return_id: int) -> dict[str, Any]:
+    """Close a received return of which nothing can be refunded
+
+    Its units have cost nothing, or its money was refunded otherwise.
+    """
+    refunding.close(return_id, by=caller().actor(REFUND), reason=body["reason"])
+    return _changed(return_id)
+
+
+def _refunds(return_id: int) -> dict[str, Any]:
+    return {"refunds": [refund_schemas.refund(one, for_staff=True) for one in refunding.refunds_of(return_id)]}
+
+
+def _existing(return_id: int) -> tuple[Return, str]:
+    """A return as it is now, and the number of its order. Raises Refusal `unknown_return`."""
     found = pages.get(return_id)
     if found is None:
         raise load.unknown()
-    return _seen(caller(), *found)
+    return found
+
+
+def _changed(return_id: int) -> dict[str, Any]:
+    """The body of a return as it is now, as far as the caller may read it. Raises Refusal `unknown_return`."""
+    return _seen(caller(), *_existing(return_id))
 
 
 def _seen(found: Caller, one: Return, number: str, order: Order | None = None) -> dict[str, Any]:

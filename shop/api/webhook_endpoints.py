@@ -146,13 +146,7 @@ def test(endpoint_id: str) -> dict[str, Any]:
 @bp.route("/<endpoint_id>/deliveries", methods=["GET"], parameters=PARAMETERS)
 @api_access(READ)
 @problems("unknown_endpoint", "bad_position")
-@bp.arguments(schemas.DeliveryQuery, location="query")
-@bp.response(
-    200,
-    schemas.DeliveryPageSchema,
-    headers=paging.HEADERS,
-    example={"items": [schemas.DELIVERY], "total": 1, "limit": 20, "page": 1},
-)
+@paging.lists(bp, schemas.DeliveryQuery, schemas.DeliveryPageSchema, schemas.DELIVERY)
 def deliveries(query: dict[str, Any], endpoint_id: str) -> tuple[dict[str, Any], dict[str, str]]:
     """List deliveries, the newest first
 

@@ -97,7 +97,8 @@ def list_all() -> None:
         click.echo(f"tax       {tax.country:<20} {_named(tax)} {_rates(tax.rate, tax.reduced_rate)}, {how}")
     for method in db.session.scalars(select(DeliveryMethod).order_by(DeliveryMethod.position, DeliveryMethod.key)):
         free = f", free from {_all(method.free_from)}" if method.free_from else ""
-        where = f", to {', '.join(method.countries)}" if method.countries else ""
+        to = "to all except" if method.all_except else "to"
+        where = f", {to} {', '.join(method.countries)}" if method.countries else ""
         off = "" if method.is_offered else ", off"
         click.echo(f"delivery  {method.key:<20} {_named(method)}: {_all(method.prices)}{free}{where}{off}")
     for code in db.session.scalars(select(DiscountCode).order_by(DiscountCode.code)):
@@ -155,6 +156,7 @@ def remove_tax(country: str, by: Actor) -> None:
 @click.option("--price", "prices", **_amounts, required=True, help="Price, such as TWD=120; once for each currency.")
 @click.option("--free-from", **_amounts, help="Amount of goods from which it is free; once for each currency.")
 @click.option("--country", "countries", multiple=True, type=Country(), help="Country; all countries without it.")
+@click.option("--except-country", "exceptions", multiple=True, type=Country(), help="Country that it does not reach.")
 @click.option("--position", type=click.IntRange(0, 999), default=0, help="The lowest position is preselected.")
 @click.option("--offered/--off", "is_offered", default=True, help="Whether checkouts offer it. Default: offered.")
 @_texts
@@ -165,12 +167,15 @@ def set_delivery(
     prices: tuple[Money, ...],
     free_from: tuple[Money, ...],
     countries: tuple[str, ...],
+    exceptions: tuple[str, ...],
     position: int,
     is_offered: bool,
     texts: Texts,
     by: Actor,
 ) -> None:
     """Set the delivery method KEY, which customers see as NAME."""
+    if countries and exceptions:
+        raise click.UsageError("Give either --country or --except-country.")
     if not _KEY.fullmatch(key):
         raise BadInput("bad_key", "A key has at most 40 small letters from a to z, digits and hyphens.")
     change.set_delivery(
@@ -178,7 +183,8 @@ def set_delivery(
         _short(name),
         _by_currency(prices),
         free_from=_by_currency(free_from),
-        countries=countries,
+        countries=countries or exceptions,
+        all_except=bool(exceptions),
         position=position,
         by=by,
         names=_by_locale(texts),

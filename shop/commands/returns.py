@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import click
 from flask.cli import with_appcontext
@@ -34,26 +34,23 @@ def list_returns(states: tuple[str, ...]) -> None:
     click.echo(f"Returns: {'more than ' if total > pages.COUNTED else ''}{min(total, pages.COUNTED)}.")
 
 
-@returns.command("accept")
-@click.argument("reference")
-@click.option("--reason", type=Words(), default="", help="A message to the customer, in the language of the order.")
-@with_appcontext
-@by_operator
-def accept(reference: str, reason: str, by: Actor) -> None:
-    """Accept the return REFERENCE. The customer gets a mail with the address."""
-    handling.accept(pages.id_of(reference), by=by, message=reason)
-    click.echo(f"{reference} is accepted.")
+def _decision(act: Callable[..., None], done: str, about: str, reason: str, *, required: bool) -> None:
+    """Declare the command of an act; `reason` is the help of the text for the customer."""
+
+    @returns.command(act.__name__, help=f"{about} The customer gets a mail.")
+    @click.argument("reference")
+    @click.option("--reason", type=Words(), default=None if required else "", required=required, help=reason)
+    @with_appcontext
+    @by_operator
+    def command(reference: str, reason: str, by: Actor) -> None:
+        act(pages.id_of(reference), by=by, message=reason)
+        click.echo(f"{reference} is {done}.")
 
 
-@returns.command("decline")
-@click.argument("reference")
-@click.option("--reason", type=Words(), required=True, help="The customer reads it, in the language of the order.")
-@with_appcontext
-@by_operator
-def decline(reference: str, reason: str, by: Actor) -> None:
-    """Decline the return REFERENCE, also an accepted one that never came. The customer gets a mail."""
-    handling.decline(pages.id_of(reference), by=by, message=reason)
-    click.echo(f"{reference} is declined.")
+_READ = "The customer reads it, in the language of the order."
+_decision(handling.accept, "accepted", "Accept the return REFERENCE.", _READ, required=False)
+_never_came = "Decline the return REFERENCE, also an accepted one that never came."
+_decision(handling.decline, "declined", _never_came, _READ, required=True)
 
 
 @returns.command("receive")

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from babel import Locale
 from babel.dates import format_date
 from flask import current_app
-from flask_babel import force_locale, gettext
+from flask_babel import force_locale, gettext, pgettext
 from sqlalchemy import select
 
 from shop import seller
@@ -85,7 +85,7 @@ def _slip(order: Order, lines: Sequence[PackedLine], package: int | None) -> Sli
     placed = order.placed_at.astimezone(ZoneInfo(current_app.config["SHOP_TIME_ZONE"])).date()
     facts = [
         (gettext("Order"), order.number),
-        (gettext("Placed"), format_date(placed, "long", locale=locale)),
+        (pgettext("date", "Placed"), format_date(placed, "long", locale=locale)),
     ]
     if package is not None:
         facts.append((gettext("Package"), str(package)))

@@ -126,6 +126,16 @@ def chosen(numbers: Sequence[str]) -> list[Row]:
     return _with_lines([dict(row) for row in rows])
 
 
+def next_after(order: Order, filters: Filters, zone: ZoneInfo) -> str | None:
+    """The number of the order that the list has after this one; at its end, of its first other order. None if no other
+    matches.
+    """
+    others = select(Order.number).where(*_conditions(filters, zone), Order.id != order.id)
+    others = others.order_by(Order.paid_at, Order.id).limit(1)
+    later = tuple_(Order.paid_at, Order.id) > tuple_(literal(order.paid_at, Order.paid_at.type), order.id)
+    return db.session.scalar(others.where(later)) or db.session.scalar(others)
+
+
 @dataclass
 class Pick:
     """A product of a pick list: the units to take from the stock, and how many of them each order gets."""

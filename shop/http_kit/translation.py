@@ -1,4 +1,4 @@
-"""Translations for templates: `_`, `gettext` and `ngettext`, with one language lookup per rendering.
+"""Translations for templates: `_`, `gettext`, `pgettext` and `ngettext`, with one language lookup per rendering.
 
 Flask-Babel looks up application context, domain, language and catalogue for every text, more than a hundred times a
 page. This cache lives as long as Flask-Babel's own catalogues: for the life of the process, by language.
@@ -34,10 +34,12 @@ class Language:
         self.finished: dict[str, str] = {}
         self.formats: dict[str, str] = {}
 
-    def text(self, source: str) -> str:
+    def text(self, source: str, context: str = "") -> str:
         """Translation of a text without placeholders; "%%" is a per cent sign, as in any format."""
-        if (found := self.finished.get(source)) is None:
-            found = self.finished[source] = self.format(source) % {}
+        key = f"{context}\x04{source}" if context else source
+        if (found := self.finished.get(key)) is None:
+            of = self.kind(self.catalogue.upgettext(context, source)) if context else self.format(source)
+            found = self.finished[key] = of % {}
         return found
 
     def format(self, source: str) -> str:
@@ -66,7 +68,7 @@ def init_app(app: Flask) -> None:
     """Replace the translation functions of the templates of `app`. Call it after Flask-Babel's `init_app`."""
     app.jinja_env.template_class = _Template
     app.jinja_env.filters["translated"] = translated
-    app.jinja_env.globals.update(_=gettext, gettext=gettext, ngettext=ngettext)
+    app.jinja_env.globals.update(_=gettext, gettext=gettext, pgettext=pgettext, ngettext=ngettext)
 
 
 def locale() -> Locale:
@@ -88,6 +90,11 @@ def gettext(source: str, /, **values: Any) -> str:
     """Translate a text. In HTML, `values` are escaped."""
     language = current()
     return language.format(source) % values if values else language.text(source)
+
+
+def pgettext(context: str, source: str, /) -> str:
+    """Translate a text without placeholders that means different things, such as `Delivery` as the name of a charge."""
+    return current().text(source, context)
 
 
 def ngettext(singular: str, plural: str, number: int, /, **values: Any) -> str:

@@ -41,7 +41,7 @@ class ProductState(StrEnum):
 @dataclass(frozen=True)
 class Filters:
     """Conditions that all have to hold; an empty one does not count. `q` is the beginning of an SKU, or words of the
-    English name.
+    English names of the product and its category.
     """
 
     q: str = ""
@@ -120,7 +120,8 @@ def _matching(filters: Filters, *columns: Any) -> Select[Any]:
     if filters.is_low:
         query = query.where(IS_LOW)
     if filters.q:
-        words = (_PRODUCTS.c.name.icontains(word, autoescape=True) for word in filters.q.split()[:8])
+        names = _PRODUCTS.c.name + " " + _CATEGORIES.c.name
+        words = (names.icontains(word, autoescape=True) for word in filters.q.split()[:8])
         sku = _PRODUCTS.c.sku.startswith(text.plain(filters.q).upper(), autoescape=True)
         query = query.where(or_(sku, and_(*words)))
     return query

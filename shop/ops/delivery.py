@@ -13,9 +13,9 @@ from shop.core import countries
 from shop.core.countries import SHIPS_TO
 from shop.core.db import db
 from shop.core.errors import Refusal
-from shop.core.languages import ENGLISH, OFFERED
+from shop.core.languages import ENGLISH
 from shop.core.money import CURRENCIES, Money
-from shop.core.typed_fields import amount_text, of_currencies, of_languages, translated
+from shop.core.typed_fields import amount_text, of_currencies, of_languages
 from shop.core.versions import NEW
 from shop.http_kit.access import requires
 from shop.ops import acts, setting_forms
@@ -28,7 +28,14 @@ bp = Blueprint("delivery", __name__)
 LINKS = (Link("Delivery", "ops.delivery.index", Permission.DELIVERY_READ, Group.SHOP),)
 LONGEST_NAME = 60
 LAST_POSITION = 999
-_NAMES = (*of_languages("name"), *of_currencies("price"), *of_currencies("free_from"), "position", "is_offered")
+_NAMES = (
+    *of_languages("name"),
+    *of_currencies("price"),
+    *of_currencies("free_from"),
+    "position",
+    "is_offered",
+    "all_except",
+)
 _NO_NAME = "Enter a name in English. Other languages show it where they have none."
 
 
@@ -76,7 +83,7 @@ def save(key: str) -> ResponseReturnValue:
     _existing(key)
     return setting_forms.done(
         lambda: _save(key, setting_forms.seen()),
-        "Saved. Checkouts show it from now on; orders keep what they were placed with.",
+        setting_forms.SAVED,
         lambda: url_for("ops.delivery.show", key=key),
         lambda refusal: _form(_existing(key), refusal),
     )
@@ -103,8 +110,8 @@ def country(code: str) -> str:
 def label(field: str) -> str:
     """Label of a field, such as `Price in TWD`."""
     first, _, of = field.partition(".")
-    words = {"name": "Name", "price": "Price", "free_from": "Free from", "is_offered": "Offered"}.get(first)
-    words = words or first.capitalize()
+    special = {"free_from": "Free from", "is_offered": "Offered", "all_except": "All countries except"}
+    words = special.get(first, first.capitalize())
     return words if not of else f"{words} in {of}" if of in CURRENCIES else f"{words} ({of})"
 
 
@@ -143,6 +150,7 @@ def _save(key: str, seen: int) -> None:
         position=position or 0,
         names=names,
         is_offered=is_offered,
+        all_except=form.flag("all_except"),
         by=acts.reader(),
         seen=seen,
     )
@@ -168,13 +176,10 @@ def _as_typed(method: DeliveryMethod | None) -> Values:
     prices, free_from = (method.prices, method.free_from) if method else ({}, {})
     found = {f"price.{code}": amount_text(prices.get(code), code) for code in CURRENCIES}
     found |= {f"free_from.{code}": amount_text(free_from.get(code), code) for code in CURRENCIES}
-    found["name"] = method.name if method else ""
-    for locale in OFFERED:
-        if locale != ENGLISH:
-            texts = method.texts.get(locale, {}) if method else {}
-            found[translated("name", locale)] = texts.get("name", "")
+    found |= setting_forms.names(method)
     found["position"] = str(method.position if method else _last_position())
     found["is_offered"] = "yes" if method is None or method.is_offered else ""
+    found["all_except"] = "yes" if method and method.all_except else ""
     return found | {"countries": " ".join(method.countries if method else ())}
 
 

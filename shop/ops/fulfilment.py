@@ -8,13 +8,12 @@ from flask.typing import ResponseReturnValue
 
 from shop.accounts.permissions import Permission
 from shop.core import countries
-from shop.core.filter_values import refuse_unknown
 from shop.core.keyset import Place
 from shop.fulfilment import packing_slips, to_ship
 from shop.fulfilment.to_ship import Filters
 from shop.http_kit.access import requires
 from shop.http_kit.request_guard import limited
-from shop.ops import lists
+from shop.ops import fulfilment_forms, lists
 from shop.ops.formats import words, zone
 from shop.ops.navigation import Group, Link
 
@@ -41,6 +40,7 @@ def index() -> ResponseReturnValue:
         page=page,
         total=lists.total(max(total, len(page.rows)), to_ship.COUNTED, "order"),
         filters=filters,
+        kept=given,
         dropped=[(f"{LABELS[name]}: {_shown(name, value)}", _without(filters, (name, value))) for name, value in pairs],
         states=to_ship.OPEN_STATES,
         countries=sorted((countries.name(one, _ENGLISH), one) for one in countries.SHIPS_TO),
@@ -53,7 +53,7 @@ def index() -> ResponseReturnValue:
 @requires(Permission.FULFILMENT_READ)
 def pick_list() -> str:
     """The units that the selected orders need, by product, to be printed."""
-    rows = to_ship.chosen(_numbers())
+    rows = to_ship.chosen(fulfilment_forms.numbers())
     return render_template("ops/pick_list.html", rows=rows, picks=to_ship.pick_list(rows))
 
 
@@ -62,17 +62,12 @@ def pick_list() -> str:
 @limited("packing_slips", 60)
 def slips() -> ResponseReturnValue:
     """The packing slips of the selected orders as one PDF."""
-    shown = packing_slips.slips(to_ship.chosen(_numbers()))
+    shown = packing_slips.slips(to_ship.chosen(fulfilment_forms.numbers()))
     if not shown:
         abort(404, _NONE_LEFT)
     response = Response(packing_slips.as_pdf(shown), mimetype="application/pdf")
     response.headers.set("Content-Disposition", "inline", filename="packing-slips.pdf")
     return response
-
-
-def _numbers() -> list[str]:
-    refuse_unknown(request.args, ("number",), "parameter")
-    return request.args.getlist("number")
 
 
 def _shown(name: str, value: str) -> str:

@@ -1,16 +1,36 @@
-"""Fields of the forms of fulfilment: units by SKU, and the tracking of a package."""
+"""Forms of fulfilment: units by SKU, the tracking of a package, and the filters of the list that led to the form."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from flask import request
 
 from shop.core import text
 from shop.core.errors import BadInput
-from shop.fulfilment import carriers
+from shop.core.filter_values import refuse_unknown
+from shop.fulfilment import carriers, to_ship
 from shop.fulfilment.carriers import Tracking
+from shop.fulfilment.to_ship import Filters
 
 MOST_FIELDS = 200
 """Fields with units in a form; an order has fewer lines."""
+
+
+def numbers() -> list[str]:
+    """The selected orders in the address, which may have the filters of the list too. Raises BadInput."""
+    refuse_unknown(request.args, ("number", *to_ship.NAMES), "parameter")
+    return request.args.getlist("number")
+
+
+def kept() -> dict[str, Any]:
+    """Parameters with the filters of the list, which the pages of its orders keep in their addresses."""
+    return {name: values for name, values in request.args.lists() if name != "number"}
+
+
+def filters() -> Filters:
+    """The filters of the list. Raises BadInput for other parameters."""
+    return Filters.parse(kept())
 
 
 def units(prefix: str) -> dict[str, int]:

@@ -13,11 +13,13 @@ from shop.accounts.permissions import Permission
 from shop.core import ids
 from shop.core.db import db
 from shop.core.errors import Refusal
-from shop.fulfilment import find, write
+from shop.fulfilment import find, to_ship, write
 from shop.fulfilment.carriers import CARRIERS
 from shop.fulfilment.decide import SHIPPABLE
 from shop.http_kit.access import requires
 from shop.ops import acts, fulfilment_forms, requested
+from shop.ops.formats import zone
+from shop.orders.fulfilment_states import DONE
 from shop.orders.models import Order
 from shop.payments.providers.types import DisputeState
 from shop.payments.records.models import REFUND_UNDER_WAY, Refund
@@ -105,7 +107,8 @@ def _done(
     number: str, form: str, act: Callable[[Order], Any], message: str | Callable[[Any], str]
 ) -> ResponseReturnValue:
     order = requested.order(number)
-    to = url_for("ops.fulfilment_order.show", number=order.number)
+    fulfilment_forms.filters()
+    to = url_for("ops.fulfilment_order.show", number=order.number, **fulfilment_forms.kept())
     return acts.done(lambda: act(order), message, to, lambda refusal: _again(order, form, refusal))
 
 
@@ -132,6 +135,9 @@ def _page(order: Order, form: str = "", refusal: Refusal | None = None) -> str:
         is_shippable=is_shippable,
         is_refunding=is_refunding,
         is_disputed=is_disputed,
+        kept=fulfilment_forms.kept(),
+        next_order=to_ship.next_after(order, fulfilment_forms.filters(), zone()),
+        is_done=order.fulfilment in DONE,
         left=sum(line.left for line in lines),
         all_at_once=is_shippable and not packed and any(line.left for line in lines),
         carriers=CARRIERS,

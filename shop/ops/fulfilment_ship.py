@@ -10,7 +10,6 @@ from shop.accounts.permissions import Permission
 from shop.core import ids
 from shop.core.db import db
 from shop.core.errors import Refusal
-from shop.core.filter_values import refuse_unknown
 from shop.fulfilment import to_ship, write
 from shop.fulfilment.carriers import CARRIERS
 from shop.http_kit.access import requires
@@ -23,17 +22,17 @@ bp = Blueprint("fulfilment_ship", __name__)
 @requires(Permission.FULFILMENT_WRITE)
 def form() -> str:
     """The selected orders, with a field for the tracking number of each."""
-    refuse_unknown(request.args, ("number",), "parameter")
-    return _page(request.args.getlist("number"), {})
+    return _page(fulfilment_forms.numbers(), {})
 
 
 @bp.post("/fulfilment/ship")
 @requires(Permission.FULFILMENT_WRITE)
 def ship() -> ResponseReturnValue:
     """Pack and ship all that is left of each order, each in a transaction of its own. The page shows again those that
-    were refused, with the reasons.
+    were refused, with the reasons. The page of a single order, or the list, leads to the next one.
     """
     numbers = request.form.getlist("number")
+    fulfilment_forms.filters()
     rows = to_ship.chosen(numbers)
     refusals: dict[str, Refusal] = {}
     for row in rows:
@@ -51,7 +50,9 @@ def ship() -> ResponseReturnValue:
         return _page(list(refusals), refusals), max(refusal.status for refusal in refusals.values())
     if not done:
         flash("Nothing was left to ship: these orders were shipped before.")
-    return redirect(url_for("ops.fulfilment.index"), 303)
+    if len(numbers) == 1:
+        return redirect(url_for("ops.fulfilment_order.show", number=numbers[0], **fulfilment_forms.kept()), 303)
+    return redirect(url_for("ops.fulfilment.index", **fulfilment_forms.kept()), 303)
 
 
 def _ship(order_id: int, number: str) -> None:
@@ -64,6 +65,7 @@ def _page(numbers: list[str], refusals: dict[str, Refusal]) -> str:
     return render_template(
         "ops/fulfilment_ship.html",
         rows=rows,
+        kept=fulfilment_forms.kept(),
         refusals=refusals,
         carriers=CARRIERS,
         typed=request.form,

@@ -22,7 +22,7 @@ from shop.ops.navigation import Link
 from shop.orders.models import Order
 from shop.payments.order_money import load as order_money
 from shop.payments.records.types import RefundDestination
-from shop.returns import decide, decide_arrival, handling, load, pages, refunding, requests
+from shop.returns import decide, handling, load, pages, refunding, requests
 from shop.returns.decide import Wanted
 from shop.returns.models import Return
 from shop.returns.states import ReturnReason, ReturnState
@@ -177,8 +177,6 @@ def _page(return_id: int, refusal: Refusal | None = None) -> str:
     one, number = _existing(return_id)
     refunds = refunding.refunds_of(return_id)
     order = db.session.get_one(Order, one.order_id)
-    money = order_money.snapshot(order.id, lock=False)
-    possible = decide_arrival.refundable(load.snapshot(order.id, lock=False).find(one.id), money)
     return render_template(
         "ops/return.html",
         one=one,
@@ -187,8 +185,8 @@ def _page(return_id: int, refusal: Refusal | None = None) -> str:
         people=staff.labels({*pages.people(one), *(refund.requested_by for refund in refunds)}),
         refunds=refunds,
         request_page=waiting.address,
-        possible=Money(possible, one.currency),
-        ways=order_forms.ways("the acquirer", money),
+        possible=refunding.refundable(one),
+        ways=order_forms.ways("the acquirer", order_money.snapshot(order.id, lock=False)),
         language=OFFERED.get(order.locale, order.locale),
         refusal=refusal,
         act=request.endpoint.rpartition(".")[2] if refusal and request.endpoint else "",

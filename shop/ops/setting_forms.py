@@ -11,10 +11,11 @@ from flask.typing import ResponseReturnValue
 from shop.accounts import rights
 from shop.core.errors import Refusal
 from shop.core.languages import OFFERED, tag
-from shop.core.typed_fields import InvalidFields, Typed
+from shop.core.typed_fields import InvalidFields, Typed, of_languages, translated
 from shop.core.versions import NEW, ChangedMeanwhile
 
 _HIDDEN = ("csrf_token", "version", "reason")
+SAVED = "Saved. Checkouts show it from now on; orders keep what they were placed with."
 Again = Callable[[Refusal], str]
 Values = Mapping[str, str]
 
@@ -65,6 +66,12 @@ def shown(stored: Values, version: int, label: Callable[[str], str], refusal: Re
         "label": label,
         "new": NEW,
     }
+
+
+def names(row: Any) -> Values:
+    """The fields with the names of a stored row in each language; empty without one."""
+    found = {translated("name", locale): text.get("name", "") for locale, text in (row.texts if row else {}).items()}
+    return dict.fromkeys(of_languages("name"), "") | found | {"name": row.name if row else ""}
 
 
 def languages() -> list[tuple[str, str, str]]:

@@ -10,8 +10,7 @@ from shop.accounts.permissions import Permission
 from shop.core.countries import SHIPS_TO
 from shop.core.db import db
 from shop.core.errors import Refusal
-from shop.core.languages import ENGLISH, OFFERED
-from shop.core.typed_fields import of_languages, translated
+from shop.core.typed_fields import of_languages
 from shop.core.versions import NEW
 from shop.http_kit.access import requires
 from shop.ops import acts, setting_forms
@@ -48,8 +47,7 @@ def new() -> str:
 @requires(Permission.TAX_WRITE)
 def create() -> ResponseReturnValue:
     """Set the tax of a country that has none."""
-    message = "Saved. Checkouts show it from now on; orders keep what they were placed with."
-    return setting_forms.done(lambda: _save("", NEW), message, _index, lambda refusal: _form(None, refusal))
+    return setting_forms.done(lambda: _save("", NEW), setting_forms.SAVED, _index, lambda refusal: _form(None, refusal))
 
 
 @bp.get("/taxes/countries/<code>")
@@ -66,7 +64,7 @@ def save(code: str) -> ResponseReturnValue:
     _existing(code)
     return setting_forms.done(
         lambda: _save(code, setting_forms.seen()),
-        "Saved. Checkouts show it from now on; orders keep what they were placed with.",
+        setting_forms.SAVED,
         lambda: url_for("ops.taxes.show", code=code),
         lambda refusal: _form(_existing(code), refusal),
     )
@@ -147,11 +145,10 @@ def _form(tax: TaxRate | None, refusal: Refusal | None = None) -> str:
 
 def _as_typed(tax: TaxRate | None) -> Values:
     """The fields of a stored tax, or of a new one."""
-    found = {"name": tax.name if tax else "", "rate": rates.percent(tax.rate) if tax else ""}
-    for locale in OFFERED:
-        if locale != ENGLISH:
-            texts = tax.texts.get(locale, {}) if tax else {}
-            found[translated("name", locale)] = texts.get("name", "")
     reduced = tax.reduced_rate if tax else None
-    found["reduced_rate"] = "" if reduced is None else rates.percent(reduced)
-    return found | {"how": INCLUDED if tax is None or tax.is_included else ADDED}
+    return {
+        **setting_forms.names(tax),
+        "rate": rates.percent(tax.rate) if tax else "",
+        "reduced_rate": "" if reduced is None else rates.percent(reduced),
+        "how": INCLUDED if tax is None or tax.is_included else ADDED,
+    }

@@ -171,9 +171,9 @@ def _alerts(limit: int) -> Select[Any]:
     first = store.most_severe(without=_LISTED_ITSELF, limit=limit).subquery()
     alert = {column.name: column for column in first.c}
     return _thing(
+        "alert",
+        alert["id"],
         claim=_claim("alert", alert["id"]),
-        kind=literal("alert", Text),
-        id=cast(alert["id"], Text),
         what=alert["rule"],
         detail=type_coerce(alert["severity"], Text) + " " + type_coerce(alert["state"], Text),
         about=alert["subject"],
@@ -193,15 +193,12 @@ def _requests(limit: int, readable: frozenset[Permission]) -> Select[Any]:
     which = or_(false(), *(which for needed, which in is_readable.items() if needed in readable))
     one = select(each).where(which).order_by(each.c.requested_at, each.c.id).limit(limit).subquery().c
     return _thing(
+        "approval",
+        one.id,
         claim=_claim("approval", case((one.kind == "roles", requests.ROLES), else_="") + one.id),
-        kind=literal("approval", Text),
-        id=one.id,
         what=one.kind,
         detail=type_coerce(one.destination, Text),
-        number=one.number,
-        order_id=one.order_id,
-        amount=one.amount,
-        currency=one.currency,
+        **_named(one, "number", "order_id", "amount", "currency"),
         by=one.requested_by,
         at=one.requested_at,
     )
@@ -209,16 +206,14 @@ def _requests(limit: int, readable: frozenset[Permission]) -> Select[Any]:
 
 def _disputes(limit: int) -> Select[Any]:
     found = _thing(
+        "dispute",
+        Dispute.id,
         claim=_claim("dispute", Dispute.id),
-        kind=literal("dispute", Text),
-        id=cast(Dispute.id, Text),
         what=Dispute.provider,
         detail=Dispute.reason,
         about=type_coerce(Dispute.kind, Text),
         number=Order.number,
-        order_id=Dispute.order_id,
-        amount=Dispute.amount,
-        currency=Dispute.currency,
+        **_named(Dispute, "order_id", "amount", "currency"),
         at=Dispute.opened_at,
         due=Dispute.respond_by,
     )
@@ -230,8 +225,8 @@ def _disputes(limit: int) -> Select[Any]:
 def _notes(limit: int) -> Select[Any]:
     note = notes.waiting_for(bindparam("reader", type_=BigInteger)).limit(limit).subquery().c
     return _thing(
-        kind=literal("note", Text),
-        id=cast(note.note_id, Text),
+        "note",
+        note.note_id,
         what=note.text,
         number=note.number,
         by=note.author,
@@ -243,16 +238,13 @@ def _returns(state: ReturnState, limit: int) -> Select[Any]:
     """Returns in a state that waits for staff, the oldest first."""
     one = returns.waiting(state).order_by(Return.requested_at, Return.id).limit(limit).subquery().c
     return _thing(
+        "return",
+        one.id,
         claim=_claim("return", one.id),
-        kind=literal("return", Text),
-        id=cast(one.id, Text),
         what=type_coerce(one.state, Text),
         detail=one.reference,
         about=type_coerce(one.reason, Text),
-        number=one.number,
-        order_id=one.order_id,
-        amount=one.amount,
-        currency=one.currency,
+        **_named(one, "number", "order_id", "amount", "currency"),
         at=one.requested_at,
     )
 
@@ -268,10 +260,15 @@ _PARTS: Mapping[Permission, Callable[[int], Select[Any]]] = {
 _READ_WITH = _PARTS.keys() | {Permission.USER_READ}
 
 
-def _thing(**columns: Any) -> Select[Any]:
-    """Select these columns, and null for the others."""
-    empty = {name: cast(null(), kind) for name, kind in _TYPES.items()}
-    return select(*(one.label(name) for name, one in (empty | columns).items()))
+def _thing(kind: str, id: Any, **columns: Any) -> Select[Any]:
+    """Select a thing with these columns, and null for the others."""
+    found = {name: cast(null(), of) for name, of in _TYPES.items()} | columns
+    found |= {"kind": literal(kind, Text), "id": cast(id, Text)}
+    return select(*(one.label(name) for name, one in found.items()))
+
+
+def _named(of: Any, *names: str) -> dict[str, Any]:
+    return {name: getattr(of, name) for name in names}
 
 
 def _claim(kind: str, id: Any) -> Any:

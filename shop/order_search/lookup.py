@@ -63,19 +63,20 @@ class HitKind(StrEnum):
 
 @dataclass(frozen=True)
 class Hit:
-    """A match: the kind of the id, the id or address itself, and the order's number; None for a webhook event
-    or a settlement line that is about no order of ours.
+    """A match: the kind of the id, the id or address itself, and the order; None for a webhook event or a settlement
+    line that is about no order of ours.
     """
 
     kind: HitKind
     found: str
-    number: str | None
+    order: Found | None
 
 
 @dataclass(frozen=True)
 class Found:
-    """Facts that tell a found order from others."""
+    """The number of an order, and facts that tell it from others."""
 
+    number: str
     placed_at: datetime
     state: OrderState
     total: Money
@@ -83,7 +84,7 @@ class Found:
 
 def find(typed: str, providers: Collection[str]) -> list[Hit]:
     """Orders that have this id, or an address that begins with it; at most MOST + 1 of these. `providers` are known.
-    One statement for the ids, and one for the addresses if none is found.
+    The addresses count if no id is found. One statement.
     """
     words = text.tidy(typed)
     if not words or len(words) > LONGEST or text.is_unusable(words):
@@ -95,26 +96,26 @@ def find(typed: str, providers: Collection[str]) -> list[Hit]:
         "number": ids.read_order_number(words),
         "made_there": [own_or_outside.name_of(provider, words) for provider in known],
     }
-    found = db.session.execute(_by_id(known), values)
-    return [Hit(HitKind(row.kind), row.found, row.number) for row in found] or _by_email(words)
+    parts = [_by_id(known)]
+    if len(prefix := email_address.for_lookup(words)) >= SHORTEST_ADDRESS:
+        parts.append(_by_email(prefix))
+    every = union_all(*(select(part.subquery()) for part in parts)).subquery("found_all")
+    query = select(every).order_by(every.c.place, in_order(every.c.found), every.c.id)
+    found = [Hit(HitKind(kind), of, _order(*order)) for _, _, kind, of, *order in db.session.execute(query, values)]
+    return [hit for hit in found if hit.kind is not HitKind.EMAIL] or found
 
 
-def about(hits: Collection[Hit]) -> dict[str, Found]:
-    """Facts of the found orders, by number. One statement, or none without orders."""
-    numbers = {hit.number for hit in hits if hit.number}
-    if not numbers:
-        return {}
-    query = select(Order.number, Order.placed_at, Order.state, Order.total_amount, Order.currency)
-    rows = db.session.execute(query.where(Order.number.in_(numbers)))
-    return {row.number: Found(row.placed_at, row.state, Money(row.total_amount, row.currency)) for row in rows}
+def _order(number: str | None, placed_at: datetime, state: OrderState, amount: int, currency: str) -> Found | None:
+    return None if number is None else Found(number, placed_at, state, Money(amount, currency))
 
 
+_FACTS: tuple[Any, ...] = (Order.number, Order.placed_at, Order.state, Order.total_amount, Order.currency)
 _WORDS, _PLAIN, _NUMBER = (bindparam(name, type_=Text) for name in ("words", "plain", "number"))
 
 
 @cache
 def _by_id(providers: tuple[str, ...]) -> Select[Any]:
-    """Select kind, id and order number of what has the id, in the order of `_queries`. Made once, because that takes
+    """Select kind, id and order of what has the id, with its place in `_queries`. Made once, because that takes
     longer than the queries.
     """
     parts = []
@@ -124,7 +125,8 @@ def _by_id(providers: tuple[str, ...]) -> Select[Any]:
         columns = (literal(place).label("place"), literal(kind, Text).label("kind"))
         parts.append(select(*columns, found.label("found"), number.label("number")))
     every = union_all(*parts).subquery("found_any")
-    return select(every).order_by(every.c.place)
+    shown: tuple[Any, ...] = (every.c.place, Order.id, every.c.kind, every.c.found)
+    return select(*shown, *_FACTS).outerjoin_from(every, Order, Order.number == every.c.number)
 
 
 def _queries(providers: tuple[str, ...]) -> Iterator[tuple[Select[*tuple[Any, ...]], HitKind]]:
@@ -173,11 +175,9 @@ def _of_order(query: Select[*tuple[Any, ...]], order_id: Any, which: ColumnEleme
     return query.join(Order, Order.id == order_id).where(which)
 
 
-def _by_email(words: str) -> list[Hit]:
-    """Orders whose address begins with the words, in the order of the addresses and of the orders."""
-    prefix = email_address.for_lookup(words)
-    if len(prefix) < SHORTEST_ADDRESS:
-        return []
-    query = select(Order.email, Order.number).where(begins_with(Order.email, prefix))
-    rows = db.session.execute(query.order_by(in_order(Order.email), Order.id).limit(MOST + 1))
-    return [Hit(HitKind.EMAIL, email, number) for email, number in rows]
+def _by_email(prefix: str) -> Select[Any]:
+    """Select orders whose address begins with the prefix, in the order of the addresses and of the orders."""
+    columns: tuple[Any, ...] = (literal(len(HitKind)).label("place"), Order.id)
+    columns += (literal(HitKind.EMAIL, Text).label("kind"),)
+    query = select(*columns, Order.email.label("found"), *_FACTS).where(begins_with(Order.email, prefix))
+    return query.order_by(in_order(Order.email), Order.id).limit(MOST + 1)

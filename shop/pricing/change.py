@@ -18,6 +18,7 @@ from shop.accounts.permissions import Permission
 from shop.core import audit, logs, versions
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind, Values
+from shop.core.countries import SHIPS_TO
 from shop.core.db import after_commit, changed, db, insert, table, transactional
 from shop.core.errors import BadInput, Refusal
 from shop.core.exclusive import alone_until_commit
@@ -120,13 +121,16 @@ def set_delivery(
     by: Actor | None = None,
     names: Mapping[str, str] | None = None,
     is_offered: bool = True,
+    all_except: bool = False,
     seen: int | None = None,
 ) -> None:
-    """Set a delivery method; the one with the lowest position is preselected. `names` are translations of `name` by
-    locale, an empty one takes it away; others are kept unless `name` changes. Raises BadInput `bad_price`, and Refusal
-    `too_many_methods`.
+    """Set a delivery method; the one with the lowest position is preselected. It delivers to `countries`, or with
+    `all_except` to all others. `names` are translations of `name` by locale, an empty one takes it away; others are
+    kept unless `name` changes. Raises BadInput `bad_price`, `no_country`, and Refusal `too_many_methods`.
     """
     _demand(by, Permission.DELIVERY_WRITE)
+    if all_except and set(countries) >= SHIPS_TO:
+        raise BadInput("no_country", "These exceptions leave no country. To stop offering the method, switch it off.")
     if not prices:
         raise BadInput("bad_price", "A delivery method needs a price in at least one currency; 0 is free of charge.")
     for price in (*prices.values(), *free_from.values()):
@@ -138,6 +142,7 @@ def set_delivery(
         "prices": {currency: price.amount for currency, price in prices.items()},
         "free_from": {currency: price.amount for currency, price in free_from.items()},
         "countries": sorted(set(countries)),
+        "all_except": all_except,
         "position": position,
         "texts": _texts(before, name, names),
         "is_offered": is_offered,

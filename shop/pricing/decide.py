@@ -54,8 +54,8 @@ class Tax:
 
 @dataclass(frozen=True)
 class Method:
-    """A delivery method with its prices in minor units by currency. Without `countries` it delivers to all of them, and
-    to none while it is not offered.
+    """A delivery method with its prices in minor units by currency. It delivers to `countries`, with `all_except` to
+    all others; without any to all of them, and to none while it is not offered.
 
     It is free from `free_from` of goods.
     """
@@ -66,9 +66,11 @@ class Method:
     free_from: Mapping[str, int] = field(default_factory=dict)
     countries: Sequence[str] = ()
     is_offered: bool = True
+    all_except: bool = False
 
     def delivers(self, country: str, currency: str) -> bool:
-        return self.is_offered and currency in self.prices and (not self.countries or country in self.countries)
+        reaches = not self.countries or (country in self.countries) != self.all_except
+        return self.is_offered and currency in self.prices and reaches
 
     def price(self, goods: Money) -> Money:
         """The price for goods of this amount."""

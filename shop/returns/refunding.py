@@ -22,7 +22,7 @@ from shop.payments.records.types import RefundDestination
 from shop.payments.refunds import requests
 from shop.returns import decide_arrival, load, write
 from shop.returns.handling import to_move
-from shop.returns.models import ReturnRefund
+from shop.returns.models import Return, ReturnRefund
 from shop.returns.snapshot import ReturnRow, Snapshot
 from shop.returns.states import ReturnState
 
@@ -86,6 +86,12 @@ def close(return_id: int, *, by: Actor, reason: str) -> None:
     _close(seen, one, 0, by)
     after = {"return": one.reference, "state": ReturnState.CLOSED}
     audit.record(by, Act.RETURN_CLOSED, Subject(SubjectKind.ORDER, seen.number), after=after, reason=why)
+
+
+def refundable(one: Return) -> Money:
+    """What `refund` can refund for a return now."""
+    row, money = load.snapshot(one.order_id, lock=False).find(one.id), order_money.snapshot(one.order_id, lock=False)
+    return Money(decide_arrival.refundable(row, money), one.currency)
 
 
 def refunds_of(return_id: int) -> list[Refund]:

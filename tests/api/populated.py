@@ -24,6 +24,7 @@ from shop.outgoing_webhooks import endpoints, lanes, resend
 from shop.outgoing_webhooks.kinds import EventType
 from shop.payments.refunds import requests
 from shop.payouts import payouts
+from shop.returns import handling, pages
 from shop.returns import requests as returns
 from shop.returns.decide import Wanted
 from tests.api.conftest import PASSWORD, Program, account, log_in
@@ -86,10 +87,24 @@ class Populated:
             requests.request(shop.capture(own), Money(amount, "TWD"), reason="broken", by=shop.sam)
         wanted = Wanted.of({PEN: 1}, "damaged", "cracked")
         returns.request(own.id, wanted, by=Actor.customer(customer), form_key="form-1")
+        self._returned(customer)
         shop.cancel(shop.order((PEN, 1), customer=customer))
         for _ in range(3):
             shop.order((PEN, 1), customer=customer)
         self.tokens["order"] = shop.paid_order((PEN, 1)).token
+
+    def _returned(self, customer: int) -> None:
+        """A return that waits, one that was received, and one that was received and refunded otherwise."""
+        shop, by = self.shop, self.shop.colleague("mia", Role.MERCHANDISER)
+        for state in ("requested", "received", "refunded"):
+            order = shop.paid_order((PEN, 1), customer=customer)
+            wanted = Wanted.of({PEN: 1}, "damaged", "")
+            one = pages.id_of(returns.request(order.id, wanted, by=Actor.customer(customer), form_key="form-1"))
+            if state != "requested":
+                handling.accept(one, by=by)
+                handling.receive(one, {PEN: (1, 0)}, by=by)
+            if state == "refunded":
+                requests.request(shop.capture(order), Money(order.total_amount, "TWD"), reason="all", by=shop.sam)
 
     def caller(self, kind: str) -> Program:
         return Program(self.shop, self.tokens[kind])

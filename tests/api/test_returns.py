@@ -10,6 +10,7 @@ from shop.core.db import db
 from shop.orders.models import Order
 from shop.returns.models import Return
 from tests.api.conftest import Program, signed_in, with_key
+from tests.fulfilment.conftest import refund
 from tests.shop_fixtures import KETTLE, PEN, Shop
 
 BODY = {"lines": [{"sku": PEN, "quantity": 2}], "reason": "damaged", "comment": "Cracked"}
@@ -32,7 +33,8 @@ def test_a_return_goes_from_the_request_of_a_guest_to_its_arrival(shop: Shop, or
     assert (made.json["state"], made.json["comment"], made.json["lines"][0]["quantity"]) == ("REQUESTED", "Cracked", 2)
     path = made.headers["Location"].removeprefix("/api/v1")
     assert staff.get("/returns?state=REQUESTED").json["items"][0]["reference"] == f"{order.number}-R1"
-    assert staff.get(path).json == made.json
+    nothing = {"refundable": {"amount": 0, "currency": "TWD"}, "refunds": []}
+    assert staff.get(path).json == made.json | nothing
     accepted = staff.post(f"{path}/accept", {"message": "Wrap it well"})
     assert (accepted.status_code, accepted.json["state"], accepted.json["message"]) == (200, "ACCEPTED", "Wrap it well")
     arrived = {"lines": [{"sku": PEN, "restocked": 1, "not_restocked": 1}]}
@@ -93,3 +95,91 @@ def test_a_key_that_may_only_decide_reads_no_texts(shop: Shop, order: Order) -> 
     assert answer.json == {"id": return_id, "reference": f"{order.number}-R1", "state": "DECLINED"}
     assert program.get(f"/returns/{return_id}").status_code == 403
     assert program.post(f"/returns/{return_id}/receive", {}).status_code == 403
+
+
+def arrived(shop: Shop, order: Order) -> str:
+    """The path of a return of two units that were received, which cost NT$180."""
+    made = Program(shop, order.token).post(of(order), BODY).json
+    mia = signed_in(shop, Role.MERCHANDISER)
+    for act, body in (("accept", {}), ("receive", {"lines": [{"sku": PEN, "restocked": 2}]})):
+        assert mia.post(f"/returns/{made['id']}/{act}", body).status_code == 200
+    return f"/returns/{made['id']}"
+
+
+def test_a_guest_withdraws_a_return_until_it_is_received(shop: Shop, order: Order) -> None:
+    guest = Program(shop, order.token)
+    made = guest.post(of(order), BODY).json
+    path = f"{of(order)}/{made['id']}/withdraw"
+    other = shop.paid_order((PEN, 1))
+    for program, address, code in (
+        (Program(shop, other.token), path, "unknown_order"),
+        (Program(shop, other.token), f"{of(other)}/{made['id']}/withdraw", "unknown_return"),
+        (guest, f"{of(order)}/999/withdraw", "unknown_return"),
+        (signed_in(shop), path, "unknown_order"),
+        (with_key(shop, Permission.RETURN_REQUEST, Permission.RETURN_READ), path, "forbidden"),
+    ):
+        assert program.post(address).json["code"] == code
+    for _ in range(2):
+        assert guest.post(path).json == made | {"state": "WITHDRAWN"}
+    assert guest.get(of(order)).json["returnable"] == [{"sku": PEN, "quantity": 3}]
+    again = int(arrived(shop, order).rpartition("/")[2])
+    assert guest.post(f"{of(order)}/{again}/withdraw").json["code"] == "not_withdrawn"
+
+
+def test_a_customer_requests_and_withdraws_a_return_of_an_own_order(shop: Shop) -> None:
+    customer = signed_in(shop)
+    own = shop.paid_order((PEN, 3), customer=customer.get("/auth/profile").json["id"])
+    made = customer.post(of(own), BODY)
+    assert made.status_code == 201
+    assert customer.post(f"{of(own)}/{made.json['id']}/withdraw").json["state"] == "WITHDRAWN"
+
+
+def test_support_refunds_a_part_of_a_received_return_once(shop: Shop, order: Order) -> None:
+    support, path = signed_in(shop, Role.SUPPORT), arrived(shop, order)
+    shown = support.get(path).json
+    assert (shown["refundable"], shown["refunds"]) == ({"amount": 18000, "currency": "TWD"}, [])
+    body = {"amount": 17000, "expected_refundable": 18000, "reason": "One is scratched"}
+    assert support.post(f"{path}/refund", body).json["code"] == "idempotency_key_required"
+    for changed, code in (
+        ({"expected_refundable": 17000}, "not_refundable"),
+        ({"amount": 18100}, "not_refundable"),
+        ({"destination": "store_credit"}, "no_account"),
+        ({"amount": 0}, "invalid"),
+        ({"capture_id": 1}, "invalid"),
+    ):
+        answer = support.post(f"{path}/refund", body | changed, key="k" * 32)
+        assert answer.json["code"] == code, answer.text
+    assert support.post(f"{path}/close", {"reason": "none"}).json["code"] == "refund_left"
+    assert shop.refunds(order) == []
+    first, again, other_key = (support.post(f"{path}/refund", body, key=key * 32) for key in "kkl")
+    assert first.status_code == again.status_code == 200 and first.data == again.data
+    assert (first.json["state"], len(first.json["refunds"])) == ("CLOSED", 1)
+    assert first.json["refunds"][0]["amount"] == {"amount": 17000, "currency": "TWD"}
+    assert other_key.json["refunds"] == first.json["refunds"]
+    shop.sweep()
+    assert len(shop.refunds(order)) == 1
+    shown = support.get(path).json
+    assert (shown["granted"]["amount"], shown["refundable"]["amount"]) == (17000, 10000)
+    colleague = signed_in(shop, Role.FINANCE)
+    assert colleague.post(f"{path}/refund", body, key="m" * 32).json["code"] == "return_moved"
+
+
+def test_a_return_whose_money_was_refunded_otherwise_is_closed_with_a_reason(shop: Shop, order: Order) -> None:
+    path = arrived(shop, order)
+    refund(shop, order, order.total_amount)
+    program = with_key(shop, Permission.REFUND_REQUEST)
+    assert program.post(f"{path}/close", {"reason": ""}).json["code"] == "invalid"
+    closed = program.post(f"{path}/close", {"reason": "Refunded with the order"})
+    assert closed.json == {"id": int(path.rpartition("/")[2]), "reference": f"{order.number}-R1", "state": "CLOSED"}
+
+
+def test_a_refund_of_a_return_needs_its_scope_and_a_second_person_above_the_limit(shop: Shop, order: Order) -> None:
+    path = arrived(shop, order)
+    body = {"amount": 18000, "expected_refundable": 18000, "reason": "faulty"}
+    for program in (signed_in(shop, Role.MERCHANDISER), with_key(shop, Permission.RETURN_DECIDE)):
+        assert program.post(f"{path}/refund", body, key="k" * 32).status_code == 403
+        assert program.post(f"{path}/close", {"reason": "x"}).status_code == 403
+    assert Program(shop, order.token).post(f"{path}/refund", body, key="k" * 32).status_code == 401
+    shop.app.config["REFUND_NEEDS_TWO"] = {"TWD": 1000}
+    refunds = with_key(shop, Permission.REFUND_REQUEST).post(f"{path}/refund", body, key="k" * 32).json["refunds"]
+    assert [one["awaits_approval"] for one in refunds] == [True]

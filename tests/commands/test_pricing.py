@@ -8,6 +8,7 @@ import pytest
 
 from shop.accounts.permissions import Role
 from shop.core.db import db
+from shop.core.errors import Refusal
 from shop.pricing.models import DeliveryMethod, DiscountCode, DiscountValue, TaxRate
 from tests.shop_fixtures import PEN, Shop
 
@@ -58,6 +59,16 @@ def test_what_is_set_is_listed_and_charged(shop: Shop, flask: Command) -> None:
         " often by one address\n"
         "code      WELCOME              10 %, used 1 times of 5, NT$18 of NT$50 given\n"
     )
+
+
+def test_a_delivery_method_has_exceptions(shop: Shop, flask: Command) -> None:
+    flask("set-delivery", "express", "Express", "--price", "TWD=120", "--except-country", "jp")
+    assert "Express: NT$120, to all except JP" in flask("list")
+    with pytest.raises(Refusal):
+        shop.order(delivery="express", country="JP")
+    assert shop.order(delivery="express").total_amount > 0
+    flask("set-delivery", "express", "Express", "--price", "TWD=120")
+    assert "all except" not in flask("list")
 
 
 def test_what_is_removed_is_charged_no_more(shop: Shop, flask: Command) -> None:
@@ -119,6 +130,10 @@ REFUSED = {
     "two prices in a currency": (
         ("set-delivery", "express", "Express", "--price", "TWD=1", "--price", "TWD=2"),
         "one amount for each currency",
+    ),
+    "countries and exceptions": (
+        ("set-delivery", "express", "Express", "--price", "TWD=1", "--country", "TW", "--except-country", "JP"),
+        "either --country or --except-country",
     ),
     "a key in capitals": (("set-delivery", "Express!", "Express", "--price", "TWD=1"), "A key has at most 40"),
     "a method that is not there": (("remove-delivery", "teleport"), "There is no delivery method teleport."),

@@ -252,3 +252,47 @@ def test_an_order_that_has_left_is_found_by_its_number_in_any_spelling(shop: Sho
     assert mia.get("/ops/fulfilment/find?number=").location == "/ops/fulfilment"
     missing = mia.get("/ops/fulfilment/find?number=none")
     assert missing.status_code == 404 and "There is no order none." in missing.text
+
+
+@one_database
+def test_a_shipped_order_leads_to_the_next_one_of_the_list_and_the_last_one_ends_it(shop: Shop) -> None:
+    first, second, third = (shop.paid_order((PEN, 1)) for _ in range(3))
+    with transaction():
+        db.session.execute(update(Order).where(Order.id == second.id).values(country="JP"))
+    mia, query = visitor_as(shop, "merchandiser"), "country=TW&state=TO_PACK"
+    page = mia.get(f"/ops/fulfilment?{query}").text
+    assert f'href="/ops/fulfilment/{first.number}?country=TW&amp;state=TO_PACK"' in page
+    assert "No other order" not in mia.get(f"/ops/fulfilment/{first.number}?{query}").text
+    seen = []
+    for order, following in ((first, third), (third, None)):
+        mia.get(f"/ops/fulfilment/ship?{query}&number={order.number}")
+        typed = {"key": mia.field("key"), "carrier": "dhl", "number": order.number, f"tracking.{order.number}": "A1"}
+        address = mia.post(f"/ops/fulfilment/ship?{query}", typed).location
+        assert address == f"/ops/fulfilment/{order.number}?{query}"
+        page = mia.get(address).text
+        link = f'href="/ops/fulfilment/{following.number}?country=TW&amp;state=TO_PACK">Next order' if following else ""
+        assert link in page and (following is not None) == ("Next order" in page)
+        seen.append("No other order of this list is left to pack or to ship." in page)
+    assert seen == [False, True]
+    page = text_of(mia.get(f"/ops/fulfilment/{third.number}").text)
+    assert f"Next order: {second.number}" in page
+    ship(shop, second, pack(shop, second))
+    assert "No other order is left to pack or to ship." in mia.get(f"/ops/fulfilment/{third.number}").text
+
+
+@one_database
+def test_an_order_after_the_last_of_the_list_is_followed_by_the_first_and_unknown_filters_are_refused(
+    shop: Shop,
+) -> None:
+    first, second = (shop.paid_order((PEN, 1)) for _ in range(2))
+    mia = visitor_as(shop, "merchandiser")
+    assert to_ship.next_after(first, Filters(), UTC) == second.number
+    assert to_ship.next_after(second, Filters(), UTC) == first.number
+    assert to_ship.next_after(shop.order((PEN, 1)), Filters(), UTC) == first.number
+    for path in (f"/{first.number}?", f"/ship?number={first.number}&", f"/pick-list?number={first.number}&"):
+        assert mia.get(f"/ops/fulfilment{path}country=TW").status_code == 200
+        assert mia.get(f"/ops/fulfilment{path}_scheme=x").status_code == 422
+    mia.get(f"/ops/fulfilment/{first.number}")
+    typed = {"key": mia.field("key"), f"units.{PEN}": "1"}
+    assert mia.post(f"/ops/fulfilment/{first.number}/pack?country=XX", typed).status_code == 422
+    assert fulfilment(first) == "TO_PACK"

@@ -10,6 +10,7 @@ import pytest
 from shop.accounts.permissions import Role
 from shop.core import audit_search
 from shop.core.audit import Subject, SubjectKind
+from shop.core.countries import SHIPS_TO
 from shop.core.db import db
 from shop.core.money import Money
 from shop.pricing import change, demo_pricing
@@ -181,3 +182,27 @@ def test_a_new_method_comes_last_so_that_it_is_not_preselected(mia: Visitor) -> 
     for position in ("0", "7"):
         mia.post("/ops/delivery/new", {**NEW, "name": f"Courier {position}", "position": position})
     assert form_of(mia, "/ops/delivery/new")["position"] == "8"
+
+
+def test_a_method_delivers_to_all_countries_except_the_chosen_ones(shop: Shop, mia: Visitor) -> None:
+    assert mia.post("/ops/delivery/new", {**NEW, "countries": ["JP", "US"], "all_except": "yes"}).status_code == 303
+    assert (stored().countries, stored().all_except) == (["JP", "US"], True)
+    assert "All except Japan, United States" in mia.get("/ops/delivery").text
+    assert form_of(mia, COURIER)["all_except"] == "yes"
+    visitor = Visitor(shop.app)
+    visitor.add()
+    assert "Courier" in visitor.get("/checkout").text
+    assert visitor.checkout(country="JP", postcode="100-0001", city="Chiyoda", region="").status_code == 422
+    assert visitor.checkout().status_code == 303
+    form = form_of(mia, COURIER)
+    assert mia.post(COURIER, {**form, "all_except": ""}).status_code == 303
+    assert mia.post(COURIER, {**form, "all_except": "yes"}).status_code == 409
+    assert stored().all_except is False
+    newest = audit_search.find(audit_search.Filters(subjects=[Subject(SubjectKind.DELIVERY, "courier")])).rows[0]
+    assert newest.before and newest.after and (newest.before["all_except"], newest.after["all_except"]) == (True, False)
+
+
+def test_exceptions_that_leave_no_country_are_refused(shop: Shop, mia: Visitor) -> None:
+    answer = mia.post("/ops/delivery/new", {**NEW, "countries": sorted(SHIPS_TO), "all_except": "yes"})
+    assert answer.status_code == 422 and "These exceptions leave no country." in answer.text
+    assert shop.count(DeliveryMethod) == 0

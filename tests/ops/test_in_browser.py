@@ -77,7 +77,12 @@ PAGES_OF_ADMINS += ["/ops/endpoints/<endpoint>/deliveries/1"]
 """Addresses that finance may not open, or that show an admin more."""
 PAGES_OF_MERCHANDISERS = ["/ops/products", "/ops/products/new", f"/ops/products/{KETTLE}", "/ops/products/NONE"]
 PAGES_OF_MERCHANDISERS += ["/ops/stock?low=yes", f"/ops/stock/{KETTLE}", "/ops/categories", "/ops/products/imports"]
-PAGES_OF_MERCHANDISERS += ["/ops/fulfilment", "/ops/fulfilment/<number>", "/ops/fulfilment?state=PACKED"]
+PAGES_OF_MERCHANDISERS += [
+    "/ops/search?q=test",
+    "/ops/fulfilment",
+    "/ops/fulfilment/<number>",
+    "/ops/fulfilment?state=PACKED",
+]
 PAGES_OF_MERCHANDISERS += ["/ops/fulfilment/ship?number=<number>", "/ops/fulfilment/pick-list?number=<number>"]
 PAGES_OF_MERCHANDISERS += ["/ops/products/imports/<import>", "/ops/stock", "/ops/products?q=nothing"]
 PAGES_OF_MERCHANDISERS += [

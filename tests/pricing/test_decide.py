@@ -130,6 +130,17 @@ def test_a_method_that_does_not_deliver_to_the_country_is_refused_and_the_first_
     assert (found.refusal.code, found.refusal.status) == ("delivery_changed", 409)
 
 
+@pytest.mark.parametrize(
+    ("countries", "all_except", "reached"),
+    [((), False, "JP TW"), ((), True, "JP TW"), (("TW",), False, "TW"), (("TW",), True, "JP")],
+)
+def test_a_method_reaches_its_countries_or_all_except_them(
+    countries: tuple[str, ...], all_except: bool, reached: str
+) -> None:
+    method = replace(STANDARD, countries=countries, all_except=all_except)
+    assert [code for code in ("JP", "TW") if method.delivers(code, "TWD")] == reached.split()
+
+
 def test_a_chosen_method_is_refused_when_none_is_offered_any_more() -> None:
     found = Case(delivery="express").quote()
     assert found.refusal is not None and found.refusal.code == "delivery_changed"

@@ -93,6 +93,9 @@ class Pseudo(NullTranslations):
     def ugettext(self, message: str) -> str:
         return f"⟦{message}⟧" if message in self.known else message
 
+    def upgettext(self, context: str, message: str) -> str:
+        return self.ugettext(message)
+
     def ungettext(self, singular: str, plural: str, num: int) -> str:
         return f"⟦{singular if num == 1 else plural}⟧" if singular in self.known else singular
 

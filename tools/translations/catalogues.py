@@ -25,11 +25,12 @@ from tools.docs.code import ROOT
 
 _WRITTEN = datetime(2026, 11, 30, tzinfo=UTC)
 """The time in the header, always the same: the history of the files is that of the repository."""
-_KEYWORDS: dict[str, tuple[int, ...] | None] = {
+_KEYWORDS: dict[str, Any] = {
     "_": None,
     "gettext": None,
     "lazy_gettext": None,
     "ngettext": (1, 2),
+    "pgettext": ((1, "c"), 2),
 }
 _PLACEHOLDER = re.compile(r"%(?:\((\w+)\))?([sd%])")
 _NAMED = re.compile(r"%\(")
@@ -57,9 +58,9 @@ class Program:
         found = Catalog(charset="utf-8")
         for folder, pattern, method in self.sources:
             extracted = extract_from_dir(ROOT / folder, [(pattern, method)], keywords=_KEYWORDS | self.markers)
-            for name, _line, message, _comments, _context in extracted:
+            for name, _line, message, _comments, context in extracted:
                 flags = ["python-format"] if _NAMED.search(message if isinstance(message, str) else message[0]) else []
-                found.add(message, locations=[(f"{folder}/{name}", None)], flags=flags)
+                found.add(message, locations=[(f"{folder}/{name}", None)], flags=flags, context=context)
         return found
 
     def po(self, locale: str) -> Path:
@@ -83,10 +84,11 @@ class Program:
         fresh = Catalog(locale=locale, charset="utf-8", fuzzy=False, header_comment=f"# {OFFERED.get(locale, locale)}")
         for message in source:
             if message.id:
-                known = catalogue.get(message.id)
+                known = catalogue.get(message.id, message.context)
                 text = known.string if known is not None else ""
                 kept = {"fuzzy"} & set(known.flags if known is not None else ())
-                fresh.add(message.id, text, locations=message.locations, flags={*message.flags, *kept})
+                flags, context = {*message.flags, *kept}, message.context
+                fresh.add(message.id, text, locations=message.locations, flags=flags, context=context)
         return fresh
 
     def write(self, locale: str) -> None:
@@ -157,8 +159,9 @@ def _texts(compiled: bytes) -> dict[Any, Any]:
 
 
 def _key(message: Message) -> str:
-    """The English sentence, the singular of one with a number."""
-    return str(message.id if isinstance(message.id, str) else message.id[0])
+    """The English sentence, the singular of one with a number, after its context if it has one."""
+    sentence = str(message.id if isinstance(message.id, str) else message.id[0])
+    return f"{message.context}: {sentence}" if message.context else sentence
 
 
 def _problems(message: Message, plurals: int) -> Iterator[str]:

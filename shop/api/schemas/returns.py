@@ -7,12 +7,15 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate, validates
 
-from shop.api.schemas.fields import Line, MoneySchema, OneOf, Strict, Time, WholeNumber, changed_schema, money
+from shop.api.schemas.fields import LARGEST, Line, MoneySchema, OneOf, Strict, Time, WholeNumber, changed_schema, money
 from shop.api.schemas.orders import LARGEST_ORDER, ItemSchema
 from shop.api.schemas.pages import PageQuery, page_schema
+from shop.api.schemas.refunds import EXAMPLE as REFUND
+from shop.api.schemas.refunds import RefundSchema
 from shop.api.schemas.times import stamp
 from shop.checkout.cart import MOST
 from shop.core import reasons
+from shop.payments.records.types import RefundDestination
 from shop.returns import pages
 from shop.returns.decide import LONGEST_COMMENT
 from shop.returns.models import Return
@@ -77,6 +80,32 @@ class ReceiveSchema(Strict):
         _named_once(lines)
 
 
+class RefundReturnSchema(Strict):
+    """A refund of a part or all of what the units of a return cost, in minor units of the currency of its order."""
+
+    amount = WholeNumber(required=True, validate=validate.Range(1, LARGEST), metadata={"example": 9000})
+    expected_refundable = WholeNumber(
+        required=True,
+        validate=validate.Range(0, LARGEST),
+        metadata={
+            "description": "`refundable` of `GET /returns/{id}` as the caller saw it. Nothing is done if it changed.",
+            "example": 9000,
+        },
+    )
+    reason = Line(reasons.LONGEST, required=True, metadata={"example": "The lid was damaged"})
+    destination = OneOf(
+        *RefundDestination,
+        load_default=str(RefundDestination.PROVIDER),
+        metadata={"description": "`bank`: staff send the money themselves."},
+    )
+
+
+class CloseReturnSchema(Strict):
+    """Reason for closing a return without a refund."""
+
+    reason = Line(reasons.LONGEST, required=True, metadata={"example": "Refunded with the whole order"})
+
+
 class ReturnQuery(PageQuery):
     """Filters of returns; they have to hold together."""
 
@@ -117,6 +146,22 @@ class ReturnSchema(ListedReturnSchema):
     lines = fields.List(fields.Nested(ReturnLineSchema), required=True)
 
 
+class ShownReturnSchema(ReturnSchema):
+    """A return for staff, with what can be refunded for it now, and its refunds."""
+
+    refundable = fields.Nested(MoneySchema, required=True)
+    refunds = fields.List(fields.Nested(RefundSchema), required=True)
+
+
+class RefundedReturnSchema(Strict):
+    """A return that is closed, with its refunds."""
+
+    id = fields.Integer(required=True)
+    reference = fields.String(required=True)
+    state = OneOf(*ReturnState, required=True)
+    refunds = fields.List(fields.Nested(RefundSchema), required=True)
+
+
 class UnitsSchema(Strict):
     """Units of a product."""
 
@@ -137,6 +182,7 @@ ChangedReturnSchema = changed_schema(ReturnSchema, *SEEN)
 ReturnPageSchema = page_schema(ListedReturnSchema)
 NEW_RETURN = {"lines": [{"sku": "KETTLE-01", "quantity": 1}], "reason": "damaged", "comment": "The lid is cracked"}
 RECEIVE = {"lines": [{"sku": "KETTLE-01", "restocked": 0, "not_restocked": 1}], "reason": "The lid is cracked"}
+REFUND_RETURN = {"amount": 9000, "expected_refundable": 9000, "reason": "The lid was damaged"}
 LISTED: dict[str, Any] = {
     "id": 7,
     "reference": "7K3M-9QXT-2F-R1",
@@ -151,6 +197,11 @@ EXAMPLE: dict[str, Any] = LISTED | {
     "comment": "The lid is cracked",
     "message": "",
     "lines": [{"sku": "KETTLE-01", "name": "Kettle", "quantity": 1, "restocked": 0, "not_restocked": 0}],
+}
+SHOWN: dict[str, Any] = EXAMPLE | {"refundable": {"amount": 0, "currency": "TWD"}, "refunds": []}
+REFUNDED: dict[str, Any] = {name: LISTED[name] for name in SEEN} | {
+    "state": str(ReturnState.CLOSED),
+    "refunds": [REFUND],
 }
 
 
