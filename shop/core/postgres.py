@@ -73,8 +73,8 @@ def _ping_idle_connections(engine: Engine) -> None:
 
 
 def end_reading(connection: Connection) -> None:
-    """End a transaction that has only read, with COMMIT. At each ROLLBACK psycopg forgets the prepared statements of its
-    connection, so that a process whose requests end with ROLLBACK has none.
+    """End a transaction that has only read, with COMMIT: at each ROLLBACK psycopg forgets the prepared statements of
+    its connection, and the next request would have none.
     """
     driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
     if driver.info.transaction_status == TransactionStatus.INTRANS:

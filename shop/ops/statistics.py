@@ -16,7 +16,7 @@ from shop.ops import lists
 from shop.ops.formats import words, zone
 from shop.ops.navigation import Group, Link
 from shop.payments.providers import registry
-from shop.statistics import periods, report, rollup
+from shop.statistics import periods, report
 from shop.statistics.cells import Cell, Change, Name, Percent, Table, Within
 from shop.statistics.periods import Question
 from shop.statistics.sums import Sums
@@ -39,13 +39,12 @@ def index() -> ResponseReturnValue:
     if any(value == "" for values in given.values() for value in values):
         return redirect(lists.address(HERE, question.pairs()), 303)
     found = report.report(question)
-    sums = Sums(found.rows)
     return render_template(
         "ops/statistics.html",
         question=question,
         found=found,
-        tables=tables(question, sums),
-        is_new=sums.is_empty and rollup.is_empty(),
+        tables=tables(question, Sums(found.rows)),
+        is_new=found.is_new,
         zone=zone().key,
         choices=_choices(question),
         csv=lambda table: lists.address("ops.statistics.download", [(TABLE, table.key), *question.pairs()]),
