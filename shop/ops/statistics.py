@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import date
 
 from flask import Blueprint, Response, redirect, render_template
@@ -48,8 +49,17 @@ def index() -> ResponseReturnValue:
         zone=zone().key,
         choices=_choices(question),
         csv=lambda table: lists.address("ops.statistics.download", [(TABLE, table.key), *question.pairs()]),
+        lines=_lines,
         shown=shown,
     )
+
+
+def _lines(table: Table) -> Iterator[tuple[str, Iterable[tuple[str, str, str]]]]:
+    """Each row of a table: its heading, and (text, heading, class) of its other cells."""
+    headings = [(heading, kind) for heading, kind in table.columns[1:]]
+    for row in table.rows:
+        first, *others = map(shown, row)
+        yield first, [(text, *column) for text, column in zip(others, headings, strict=True)]
 
 
 @bp.get("/statistics/csv")
