@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from flask import Flask, Response, current_app, g, has_request_context, request, session
 from flask_login import LoginManager, current_user
-from sqlalchemy import select, update
+from sqlalchemy import BigInteger, bindparam, select, update
 from sqlalchemy.orm import object_session
 
 from shop.accounts import api_sessions
@@ -39,6 +39,8 @@ _SEEN, _CONFIRMED = "seen", "confirmed"
 _SEEN_EVERY = timedelta(seconds=30)
 """Precision of the time of the last request, so that not every request writes to Redis."""
 T = TypeVar("T")
+_OF_ID = select(User).where(User.id == bindparam("id", type_=BigInteger))
+"""Made once: each page of a signed-in user sends it, and `Session.get` makes its statement anew."""
 
 
 class SignInNeeded(Refusal):
@@ -257,7 +259,7 @@ def _visitor() -> User | None:
         return None
     try:
         record, seen_at, confirmed_at = redis.attempt(lambda client: _read(client, handle))
-        user = db.session.get(User, record.user_id) if record else None
+        user = db.session.scalars(_OF_ID, {"id": record.user_id}).one_or_none() if record else None
         if user is None or record is None or user.session_epoch != record.epoch or user.disabled_at is not None:
             return None
         if user.roles and not _is_within_limits(handle, record.started_at, seen_at or record.started_at):

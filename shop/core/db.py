@@ -210,8 +210,8 @@ def transaction() -> Iterator[None]:
     if in_transaction():
         yield
         return
+    end_reading()
     session = db.session()
-    session.rollback()
     lock = _only_writer() if db.engine.dialect.name == "sqlite" else nullcontext()
     after: dict[Callable[[list[Any]], None], list[Any]] = {}
     with lock:
@@ -227,6 +227,15 @@ def transaction() -> Iterator[None]:
             session.info.update(writing=False, after_commit=None)
     for do, what in after.items():
         _call(partial(do, what))
+
+
+def end_reading() -> None:
+    """End the session's transaction if it has only read. What has not been committed is lost."""
+    session = db.session()
+    is_reading = session.in_transaction() and session.is_active and not in_transaction()
+    if is_reading and db.engine.dialect.name == "postgresql":
+        postgres.end_reading(session.connection())
+    session.rollback()
 
 
 def after_commit(callback: Callable[[], None]) -> None:

@@ -29,6 +29,9 @@ class Heartbeat(Base):
     at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+_ALL = select(Heartbeat.name, Heartbeat.at)
+
+
 def record(name: str) -> None:
     """Record a heartbeat of `name` in the database, and in Redis when it is available."""
     written_at: dict[str, float] = current_app.extensions.setdefault("settled_heartbeats", {})
@@ -71,6 +74,6 @@ def age(name: str) -> float | None:
 def ages() -> dict[str, float]:
     """The same for all processes that have one. One statement."""
     wall = clock.wall()
-    rows = db.session.execute(select(Heartbeat.name, Heartbeat.at))
+    rows = db.session.execute(_ALL)
     seconds = {row.name: (wall - row.at).total_seconds() for row in rows}
     return {name: max(0.0, age) for name, age in seconds.items() if age >= -FUTURE}

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, cast
 
+import psycopg
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import InvalidatePoolError
 
@@ -28,6 +31,7 @@ def engine_options(config: Mapping[str, Any]) -> dict[str, Any]:
         "pool_size": config["DATABASE_POOL_SIZE"],
         "max_overflow": config["DATABASE_POOL_OVERFLOW"],
         "pool_timeout": config["DATABASE_POOL_TIMEOUT"],
+        "pool_use_lifo": True,  # the connection used last has the most prepared statements
         "connect_args": connect,
     }
 
@@ -66,6 +70,16 @@ def _ping_idle_connections(engine: Engine) -> None:
                 engine.dialect.do_ping(connection)
             except engine.dialect.loaded_dbapi.Error as error:
                 raise InvalidatePoolError() from error
+
+
+def end_reading(connection: Connection) -> None:
+    """End a transaction that has only read, with COMMIT: at each ROLLBACK psycopg forgets the prepared statements of
+    its connection, and the next request would have none.
+    """
+    driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+    if driver.info.transaction_status == TransactionStatus.INTRANS:
+        with suppress(psycopg.Error):  # the ROLLBACK that follows raises it too, as an error of SQLAlchemy
+            driver.commit()
 
 
 def without_statement_timeout(connection: Connection) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from shop.core import logs, writable
-from shop.core.db import db
+from shop.core.db import db, end_reading
 from shop.core.errors import Refusal
 from shop.core.languages import tag
 from shop.core.redis import RedisAway
@@ -178,11 +178,13 @@ def note_database_away(error: BaseException | None) -> None:
     db.session.remove()
 
 
-def _leave_database(_: BaseException | None) -> None:
+def _leave_database(error_of_request: BaseException | None) -> None:
     """End the read transaction before Flask-SQLAlchemy does: a database that fails after a right answer must not spoil
     it.
     """
     try:
+        if error_of_request is None:
+            end_reading()
         db.session.remove()
     except SQLAlchemyError as error:
         log.warning("database.gone", error=type(error).__name__)

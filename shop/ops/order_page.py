@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Blueprint, render_template, request, url_for
 
@@ -41,6 +42,7 @@ def page(order: Order, *, kinds: frozenset[Kind] = frozenset(), refusal: Refusal
     money = rows.money
     refunds, shipping = order_forms.requested(money), fulfilment.shipping(order)
     returns = returns_of_order(order.id) if order.paid_at else []
+    here = url_for("ops.order.show", number=order.number)
     return render_template(
         "ops/order.html",
         order=order,
@@ -61,8 +63,8 @@ def page(order: Order, *, kinds: frozenset[Kind] = frozenset(), refusal: Refusal
         now=clock.now(),
         steps=next_step.steps(due_rows.of(rows)),
         entries=timeline.of(rows, kinds),
-        chips=[(kind, kind in kinds, _address(order.number, kinds ^ {kind})) for kind in Kind],
-        everything=_address(order.number, frozenset()) if kinds else "",
+        chips=[(kind, kind in kinds, _address(here, kinds ^ {kind})) for kind in Kind],
+        everything=here if kinds else "",
         shipping=shipping,
         ledgers=ledger_rows.payments({"payments": _our_side(rows)}),
         reader=acts.reader(),
@@ -96,8 +98,9 @@ def _kinds() -> frozenset[Kind]:
     return frozenset(Kind(name) for name in named)
 
 
-def _address(number: str, kinds: frozenset[Kind]) -> str:
-    return url_for("ops.order.show", number=number, source=[str(kind) for kind in Kind if kind in kinds] or None)
+def _address(here: str, kinds: frozenset[Kind]) -> str:
+    named = [("source", kind) for kind in Kind if kind in kinds]
+    return f"{here}?{urlencode(named)}" if named else here
 
 
 def _note_key(refusal: Refusal | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import date
 
 from flask import Blueprint, Response, redirect, render_template
@@ -16,7 +17,7 @@ from shop.ops import lists
 from shop.ops.formats import words, zone
 from shop.ops.navigation import Group, Link
 from shop.payments.providers import registry
-from shop.statistics import periods, report, rollup
+from shop.statistics import periods, report
 from shop.statistics.cells import Cell, Change, Name, Percent, Table, Within
 from shop.statistics.periods import Question
 from shop.statistics.sums import Sums
@@ -39,18 +40,26 @@ def index() -> ResponseReturnValue:
     if any(value == "" for values in given.values() for value in values):
         return redirect(lists.address(HERE, question.pairs()), 303)
     found = report.report(question)
-    sums = Sums(found.rows)
     return render_template(
         "ops/statistics.html",
         question=question,
         found=found,
-        tables=tables(question, sums),
-        is_new=sums.is_empty and rollup.is_empty(),
+        tables=tables(question, Sums(found.rows)),
+        is_new=found.is_new,
         zone=zone().key,
         choices=_choices(question),
         csv=lambda table: lists.address("ops.statistics.download", [(TABLE, table.key), *question.pairs()]),
+        lines=_lines,
         shown=shown,
     )
+
+
+def _lines(table: Table) -> Iterator[tuple[str, Iterable[tuple[str, str, str]]]]:
+    """Each row of a table: its heading, and (text, heading, class) of its other cells."""
+    headings = [(heading, kind) for heading, kind in table.columns[1:]]
+    for row in table.rows:
+        first, *others = map(shown, row)
+        yield first, [(text, *column) for text, column in zip(others, headings, strict=True)]
 
 
 @bp.get("/statistics/csv")

@@ -45,7 +45,7 @@ class Item:
     """A thing to do, and the address of its page. `tone` is the tone of its chip, `due` the time until which it has to
     be done, if there is one. `claim` is its key in `shop.alerts.claims`, empty where the owner cannot change;
     `alert_id` is that of an alert that can be acknowledged, `rule` the rule of an alert, `note_id` that of a note that
-    can be marked as done.
+    can be marked as done. `age` is the time since its cause began.
     """
 
     claim: str
@@ -68,11 +68,7 @@ class Item:
     waits_for: str = "None: it waits for a person"
     order_id: int | None = None
     rule: str = ""
-
-    @property
-    def age(self) -> str:
-        """Time since its cause began."""
-        return notification_texts.age(clock.now() - self.since)
+    age: str = ""
 
     @property
     def webhook_id(self) -> int | None:
@@ -104,6 +100,7 @@ def load(reader: Actor, permissions: Collection[Permission], owner: Owner | None
     shown = things.rows if limit is None else things.rows[:ON_A_PAGE]
     order_page = lists.addresses("ops.order.show", "number")
     found = [(row, _OF_KIND[row.kind](row, reader, order_page)) for row in shown]
+    now = clock.now()
     context = to_do_rows.context(
         [reader, *(row.by for row in shown if row.by), *(row.owner for row in shown if row.owner)],
         {item.order_id for _, item in found if item.rule and item.order_id is not None},
@@ -112,7 +109,7 @@ def load(reader: Actor, permissions: Collection[Permission], owner: Owner | None
         counts_orders=Permission.FULFILMENT_READ in permissions,
     )
     return ToDo(
-        [_complete(item, row, context) for row, item in found],
+        [_complete(item, row, context, now) for row, item in found],
         len(things.rows) > len(shown),
         things.kinds,
         things.mine,
@@ -220,14 +217,17 @@ def _page(row: Row[Any]) -> str:
     return waiting.address(row.id, row.at)
 
 
-def _complete(item: Item, row: Row[Any], context: to_do_rows.Context) -> Item:
-    """The item with the name of who claimed or acknowledged it, and the next automatic step of its order or webhook."""
+def _complete(item: Item, row: Row[Any], context: to_do_rows.Context, now: datetime) -> Item:
+    """The item with its age, the name of who claimed or acknowledged it, and the next automatic step of its order or
+    webhook.
+    """
     owner = item.by
     name = context.names[owner] if owner else "waits for another person" if item.is_own else ""
     of_order = context.steps.get(("order", item.order_id or 0)) if item.rule else None
     return replace(
         item,
         what=f"{context.names[row.by]}: {item.what}" if item.note_id else item.what,
+        age=notification_texts.age(now - item.since),
         owner=name,
         is_claimed=row.owner is not None,
         step=of_order or context.steps.get(("webhook", item.webhook_id or 0)),

@@ -69,7 +69,8 @@ def _of_name(name: str, staff: Sequence[Colleague]) -> Colleague:
 
 
 def _spelled(staff: Sequence[Colleague]) -> Iterator[str]:
-    having = Counter(one.name for one in staff)
-    for one in staff:
+    names_of = [one.name for one in staff]
+    having = Counter(names_of)
+    for one, name in zip(staff, names_of, strict=True):
         if one.reads_orders:
-            yield f"@{one.name if having[one.name] == 1 else one.email}"
+            yield f"@{name if having[name] == 1 else one.email}"

@@ -163,9 +163,9 @@ def colleagues() -> list[Colleague]:
 def people(ids: Iterable[int]) -> People:
     """The colleagues, and the addresses of these accounts. One statement."""
     rows = db.session.execute(_people(), {"ids": list(set(ids))}).all()
-    active_rows = sorted((row for row in rows if row.is_active), key=lambda row: row.email)
-    colleagues = [Colleague(row.id, row.email, _reads_orders(row.roles)) for row in active_rows]
-    return People(colleagues, {row.id: row.email for row in rows})
+    active = sorted((email, user_id, roles) for user_id, email, roles, is_active in rows if is_active)
+    colleagues = [Colleague(user_id, email, _reads_orders(roles)) for email, user_id, roles in active]
+    return People(colleagues, {user_id: email for user_id, email, _, _ in rows})
 
 
 @lru_cache(maxsize=256)

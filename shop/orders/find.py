@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import ColumnElement, exists, func, or_, select
+from sqlalchemy import ColumnElement, Text, bindparam, exists, func, or_, select
 from sqlalchemy.orm import selectinload
 
 from shop.core import clock, email_address, ids
@@ -21,6 +21,7 @@ READABLE_AFTER_END = timedelta(days=30)
 _STEPS = (EventKind.SHIPMENT_SHIPPED, *(kind for kind in EventKind if kind.startswith("return.")))
 """Events that a customer may answer by a return, or that are about one."""
 ORDERS_ON_A_PAGE = 50
+_OF_NUMBER = select(Order).where(Order.number == bindparam("number", type_=Text))
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def by_return_token(return_token: str) -> Order | None:
 
 def by_number(number: str) -> Order | None:
     """The order with that number in any spelling, for staff: the number is not secret and grants nothing."""
-    return db.session.scalars(select(Order).where(Order.number == ids.read_order_number(number))).one_or_none()
+    return db.session.scalars(_OF_NUMBER, {"number": ids.read_order_number(number)}).one_or_none()
 
 
 def of_user(user_id: int, page: int = 1) -> Orders | None:

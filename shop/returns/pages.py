@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, literal, select, tuple_
+from sqlalchemy import BigInteger, Select, bindparam, func, literal, select, tuple_
 
 from shop.core import filter_values, ids, keyset
 from shop.core.actor import Actor
@@ -25,6 +25,7 @@ COUNTED = 10_000
 FILTERS = ("state", "reason", "order")
 _COLUMNS: tuple[Any, ...] = (Return.id, Return.reference, Return.state, Return.reason)
 _COLUMNS += (Return.requested_at, Return.currency)
+_OF_ORDER = select(Return).where(Return.order_id == bindparam("order", type_=BigInteger)).order_by(Return.id.desc())
 _AMOUNT = (Return.goods_amount + Return.delivery_amount).label("amount")
 
 
@@ -144,7 +145,7 @@ def lines_of(return_ids: Sequence[int]) -> dict[int, list[Line]]:
 
 def of_order(order_id: int) -> list[Return]:
     """The returns of an order, the newest first. One statement."""
-    return list(db.session.scalars(select(Return).where(Return.order_id == order_id).order_by(Return.id.desc())))
+    return list(db.session.scalars(_OF_ORDER, {"order": order_id}))
 
 
 def people(one: Return) -> set[Actor]:

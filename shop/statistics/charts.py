@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 HEIGHT = 100.0
 """Height of the drawing, which is that of the highest bar."""
 
 
-@dataclass(frozen=True)
-class Bar:
+class Bar(NamedTuple):
     """A bar from the bottom of the drawing, `height` high, and a second one within it; `title` states their values."""
 
     title: str
@@ -30,6 +30,14 @@ class Columns:
     last: str
     top: str
     legend: tuple[str, ...]
+
+    def drawn(self) -> Iterator[tuple[str, ...]]:
+        """Title, x, and (x, height, y) of both bars, of each column; columns are 10 wide. A height of zero is empty.
+        The numbers are texts, which a template writes faster.
+        """
+        for number, bar in enumerate(self.bars):
+            x = 10 * number
+            yield bar.title, f"{x}", f"{x + 1}", *_drawn(bar.height), f"{x + 2.5}", *_drawn(bar.inner)
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,10 @@ def columns(
     bars = tuple(Bar(title, _scaled(outer, highest), _scaled(inner, highest)) for title, outer, inner in values)
     first, last, top = edges
     return Columns(label, bars, first, last, top, legend)
+
+
+def _drawn(height: float) -> tuple[str, str]:
+    return (f"{height}", f"{round(HEIGHT - height, 1)}") if height else ("", "")
 
 
 def _scaled(value: int, highest: int) -> float:

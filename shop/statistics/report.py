@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -41,6 +41,8 @@ class Report:
     complete_until: datetime | None
     is_current: bool
     """True if `complete_until` is the time at which the figures were read."""
+    is_new: bool = False
+    """True if there are no figures of any time, currency and provider."""
 
 
 def today() -> date:
@@ -63,13 +65,13 @@ def report(question: Question) -> Report:
 
 def read(question: Question) -> Report:
     """The figures of all currencies and providers, from the database."""
-    now, up_to = clock.now(), rollup.up_to()
+    now, (up_to, has_figures) = clock.now(), rollup.progress()
     if up_to == rollup.BEGINNING:
-        return Report(question, (), None, is_current=False)
+        return Report(question, (), None, is_current=False, is_new=True)
     end = up_to + LIVE
     live = count(facts.between(up_to, end), _zone())
     rows = [*_rolled_up(question), *_of_period(question, live.items())]
-    return Report(question, tuple(rows), min(now, end), is_current=now <= end)
+    return Report(question, tuple(rows), min(now, end), is_current=now <= end, is_new=not (rows or has_figures))
 
 
 def _rolled_up(question: Question) -> Iterator[Row]:
@@ -105,13 +107,13 @@ def _filtered(found: Report) -> Report:
         for row in found.rows
         if (not currency or row.figure.currency == currency) and (not provider or row.figure.provider == provider)
     )
-    return Report(found.question, rows, found.complete_until, found.is_current)
+    return replace(found, rows=rows)
 
 
 def _plain(found: Report) -> object:
     rows = [[row.day and row.day.isoformat(), row.is_before, *row.figure, *row.sums] for row in found.rows]
     until = found.complete_until and found.complete_until.isoformat()
-    return {"rows": rows, "complete_until": until, "is_current": found.is_current}
+    return {"rows": rows, "complete_until": until, "is_current": found.is_current, "is_new": found.is_new}
 
 
 def _parsed(question: Question, kept: dict[str, object]) -> Report:
@@ -121,7 +123,7 @@ def _parsed(question: Question, kept: dict[str, object]) -> Report:
     )
     until = kept["complete_until"]
     complete_until = datetime.fromisoformat(until) if isinstance(until, str) else None
-    return Report(question, rows, complete_until, bool(kept["is_current"]))
+    return Report(question, rows, complete_until, bool(kept["is_current"]), bool(kept["is_new"]))
 
 
 def _zone() -> ZoneInfo:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from flask import current_app
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, exists, select, update
 
 from shop.core import clock
 from shop.core.db import changed, db, insert, transactional
@@ -31,10 +31,23 @@ BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 _ID = 1
 
 
+_PROGRESS = select(
+    *(StatisticsProgress.up_to, StatisticsProgress.zone, StatisticsProgress.version),
+    exists(select(DayFigure.day)).label("has_figures"),
+).where(StatisticsProgress.id == _ID)
+
+
 def up_to() -> datetime:
     """The time up to which the facts are in the roll-ups; BEGINNING while none of them can be used. One statement."""
-    found = db.session.get(StatisticsProgress, _ID, populate_existing=True)
-    return found.up_to if found and (found.zone, found.version) == _kind() else BEGINNING
+    return progress()[0]
+
+
+def progress() -> tuple[datetime, bool]:
+    """The same, and True if the roll-ups have figures. One statement."""
+    found = db.session.execute(_PROGRESS).one_or_none()
+    if found is None or (found.zone, found.version) != _kind():
+        return BEGINNING, False
+    return found.up_to, found.has_figures
 
 
 def due() -> list[int]:
@@ -84,11 +97,6 @@ def _add(first: datetime, last: datetime, figures: Figures) -> bool:
         keys = ("day", "subject", "state", "currency", "provider", "method")
         db.session.execute(new.on_conflict_do_update(index_elements=keys, set_=more), rows)
     return True
-
-
-def is_empty() -> bool:
-    """True if no fact is in the roll-ups."""
-    return db.session.scalar(select(DayFigure.day).limit(1)) is None
 
 
 def _kind() -> tuple[str, int]:

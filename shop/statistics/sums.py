@@ -37,11 +37,6 @@ class Sums:
                 key = (day, figure.subject, figure.state, figure.currency)
                 self._days[key] = self._days[key].plus(sums)
 
-    @property
-    def is_empty(self) -> bool:
-        """True if the period has no figure at all."""
-        return not self._now
-
     def grouped(self, subject: str, *parts: str) -> tuple[Counted, Counted]:
         """The sums of a subject in the period and in the one before, by these parts of the figure."""
         return _grouped(self._now, subject, parts), _grouped(self._before, subject, parts)

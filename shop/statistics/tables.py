@@ -42,18 +42,23 @@ def _of_orders(question: Question, sums: Sums) -> Iterable[Table]:
     yield _days(question, sums)
 
 
+_Days = Mapping[tuple[date, str], tuple[Sum, Sum, Sum]]
+"""Sums of a day in a currency: placed, paid, refunded."""
+
+
 def _days(question: Question, sums: Sums) -> Table:
     days = [question.first + timedelta(days=number) for number in range(question.days)]
     currencies = sums.currencies()
+    found = {(day, currency): _of_day(sums, day, currency) for day in days for currency in currencies}
     rows = []
     for day in reversed(days):
         for currency in currencies:
-            placed, paid, refunded = _of_day(sums, day, currency)
+            placed, paid, refunded = found[day, currency]
             if placed.number or paid.number or refunded.number:
                 money = (Money(paid.amount, currency), Money(refunded.amount, currency))
                 rows.append((day, currency, placed.number, paid.number, *money))
     headings = (("Placed", "amount"), ("Paid", "amount"), ("Amount paid", "amount"), ("Refunded", "amount"))
-    charts = (_orders_chart(days, currencies, sums), *(_paid_chart(days, one, sums) for one in currencies))
+    charts = (_orders_chart(days, currencies, found), *(_paid_chart(days, one, found) for one in currencies))
     sentence = "Orders by the day on which they were placed and paid, and refunds by the day on which they were done."
     columns_ = (("Day", ""), ("Currency", ""), *headings)
     return Table("days", "Days", sentence, columns_, tuple(rows), charts if len(days) > 1 else ())
@@ -65,9 +70,9 @@ def _of_day(sums: Sums, day: date, currency: str) -> tuple[Sum, Sum, Sum]:
     return placed, paid, sums.of_day(day, Subject.REFUND, decide.DONE, currency)
 
 
-def _orders_chart(days: Sequence[date], currencies: Iterable[str], sums: Sums) -> Columns:
-    found = [(day, [_of_day(sums, day, currency) for currency in currencies]) for day in days]
-    counts = [(day, sum(one[0].number for one in each), sum(one[1].number for one in each)) for day, each in found]
+def _orders_chart(days: Sequence[date], currencies: Iterable[str], found: _Days) -> Columns:
+    by_day = [(day, [found[day, currency] for currency in currencies]) for day in days]
+    counts = [(day, sum(one[0].number for one in each), sum(one[1].number for one in each)) for day, each in by_day]
     values = [(f"{day}: {placed:,} placed, {paid:,} paid", placed, paid) for day, placed, paid in counts]
     highest = max(counts, key=lambda one: max(one[1:]))
     top = f"{max(highest[1:]):,}"
@@ -75,8 +80,8 @@ def _orders_chart(days: Sequence[date], currencies: Iterable[str], sums: Sums) -
     return columns(label, values, (f"{days[0]}", f"{days[-1]}", f"{top} orders"), ("placed", "paid"))
 
 
-def _paid_chart(days: Sequence[date], currency: str, sums: Sums) -> Columns:
-    amounts = [(day, sums.of_day(day, Subject.ORDER, decide.PAID, currency).amount) for day in days]
+def _paid_chart(days: Sequence[date], currency: str, found: _Days) -> Columns:
+    amounts = [(day, found[day, currency][1].amount) for day in days]
     values = [(f"{day}: {Money(amount, currency).with_code()}", amount, 0) for day, amount in amounts]
     day, most = max(amounts, key=lambda one: one[1])
     top = Money(most, currency).with_code()
