@@ -63,7 +63,7 @@ def measured(shop: MeasuredShop, lines: int) -> Iterator[tuple[str, Cost]]:
         assert getattr(job, outcome) == job.lines == lines, (name, job.created, job.changed, job.refused)
         yield name, cost
     with shop.measured(cost := Cost()):
-        assert b"".join(csv_export.export()).count(b"\r\n") == lines + 1
+        assert b"".join(csv_export.export()).count(b"\r\n") >= lines + 1
     yield "export", cost
 
 

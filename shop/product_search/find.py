@@ -1,7 +1,8 @@
 """Pages of products: the list of the catalogue and the results of a search, with their filters and orders.
 
-On SQLite, matches come from the FTS5 table in the order of ids; a query of frequent words is therefore ranked by
-statements that end after the page. PostgreSQL plans by its own statistics.
+SQLite reads a list from one of three places (`Source`): the matches of the FTS5 table, in the order of ids; or, where
+that has very many, the prices or the names in order, and looks for the words in the text of each entry. Statements end
+after the page. PostgreSQL plans by its own statistics.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Select,
+    and_,
     cast,
     column,
     func,
     literal,
     literal_column,
+    not_,
+    or_,
     select,
     union_all,
 )
@@ -38,6 +42,10 @@ PAGE = 24
 """Products on a page."""
 MOST = 1008
 """Products that can be listed; a narrower search shows others. A multiple of PAGE."""
+FREQUENT = 5_000
+"""Matches from which on SQLite reads prices or names in order, because some of the first ones will match."""
+FEW_PRICES = 500
+"""Prices in a range up to which SQLite reads all of them instead of the matches."""
 _CANDIDATES = 300
 _ENTRIES, _PRICES, _NAMES, _STOCK = table(SearchEntry), table(SearchPrice), table(SearchName), table(Stock)
 _FTS = named_table("search_index", column("rowid"))
@@ -51,6 +59,14 @@ class Sort(StrEnum):
     DEAREST = "price-desc"
     NEWEST = "newest"
     NAME = "name"
+
+
+class Source(StrEnum):
+    """The table from which a list is read first."""
+
+    MATCHES = "matches"
+    PRICES = "prices"
+    NAMES = "names"
 
 
 BY_PRICE = (Sort.CHEAPEST, Sort.DEAREST)
@@ -135,19 +151,39 @@ def _is_known(word: str) -> bool:
 def _page(wanted: Wanted, ranks: Sequence[Condition]) -> tuple[dict[str, int], int]:
     """Available units by SKU in order, and the number of products."""
     ranks = _in_category(ranks, wanted.category)
-    number = -1
-    if ranks and wanted.sort in BY_INDEX and not _is_postgres():
-        number = _count(wanted, ranks)
-    chosen = _chosen(wanted, ranks, is_broad=number > MOST).subquery()
+    source = _source(wanted, ranks)
+    rows: Sequence[Any] = ()
+    if len(ranks) > 1 and wanted.sort is Sort.RELEVANCE and source is Source.MATCHES:
+        rows = _read(wanted, ranks[:1], source)  # the best rank of a frequent word fills the page alone
+    if len(rows) <= wanted.limit:
+        rows = _read(wanted, ranks, source)
+    found = {row[0]: row[1] for row in rows[: wanted.limit]}
+    is_last = len(rows) <= wanted.limit and (rows or not wanted.offset)
+    return found, wanted.offset + len(rows) if is_last else _count(wanted, ranks, source)
+
+
+def _read(wanted: Wanted, ranks: Sequence[Condition], source: Source) -> Sequence[Any]:
+    """SKUs and available units of the products of a page, and of one more."""
+    chosen = _chosen(wanted, ranks, source).subquery()
     units = func.coalesce(_STOCK.c.on_hand - _STOCK.c.reserved, 0)
     of = select(chosen.c.sku, units).outerjoin_from(chosen, _STOCK, _STOCK.c.sku == chosen.c.sku)
     order = [chosen.c[name].desc() if is_down else chosen.c[name] for name, is_down in _order(wanted, ranks)]
-    rows = db.session.execute(of.order_by(*order)).all()
-    found = {row[0]: row[1] for row in rows[: wanted.limit]}
-    if number < 0:
-        is_last = len(rows) <= wanted.limit and (rows or not wanted.offset)
-        number = wanted.offset + len(rows) if is_last else _count(wanted, ranks)
-    return found, number
+    return db.session.execute(of.order_by(*order)).all()
+
+
+def _source(wanted: Wanted, ranks: Sequence[Condition]) -> Source:
+    """The table from which SQLite reads a list of matches."""
+    if not ranks or _is_postgres():
+        return Source.MATCHES
+    if wanted.least is not None or wanted.most is not None:
+        first = select(literal(1)).where(*_prices(wanted, _PRICES.c.currency)).limit(FEW_PRICES + 1)
+        if _number(first) <= FEW_PRICES:
+            return Source.PRICES
+    if wanted.sort in BY_INDEX:
+        matching = _matching(query.exact(ranks[-1]))
+        if _number(select(literal(1)).select_from(_FTS).where(matching).limit(FREQUENT)) == FREQUENT:
+            return Source.NAMES if wanted.sort is Sort.NAME else Source.PRICES
+    return Source.MATCHES
 
 
 def _in_category(ranks: Sequence[Condition], category: str) -> list[Condition]:
@@ -173,19 +209,19 @@ def _order(wanted: Wanted, ranks: Sequence[Condition]) -> list[tuple[str, bool]]
 class _Rows:
     """The tables of a list, the conditions of its rows, and the id of an entry as its table has it in order."""
 
-    source: FromClause
+    tables: FromClause
     conditions: Sequence[ColumnElement[bool]]
     id: ColumnElement[int]
 
     def select(self, *columns: Any) -> Select[Any]:
-        return select(*columns).select_from(self.source).where(*self.conditions)
+        return select(*columns).select_from(self.tables).where(*self.conditions)
 
 
-def _chosen(wanted: Wanted, ranks: Sequence[Condition], *, is_broad: bool) -> Select[Any]:
+def _chosen(wanted: Wanted, ranks: Sequence[Condition], source: Source) -> Select[Any]:
     """The products of a page and one more."""
     if ranks and wanted.sort is Sort.RELEVANCE:
-        return _ranked(wanted, ranks)
-    rows = _rows(wanted, ranks[-1] if ranks else None, is_broad=is_broad)
+        return _ranked(wanted, ranks, source)
+    rows = _rows(wanted, ranks[-1] if ranks else None, source)
     columns: dict[str, Any] = {name: _ENTRIES.c[name] for name in ("shelf", "position", "sku")} | {"id": rows.id}
     if wanted.sort in BY_PRICE:  # both columns of the order from its index
         columns |= {"amount": _PRICES.c.amount, "id": _PRICES.c.entry_id.label("id")}
@@ -195,61 +231,84 @@ def _chosen(wanted: Wanted, ranks: Sequence[Condition], *, is_broad: bool) -> Se
     return rows.select(*columns.values()).order_by(*order).limit(wanted.limit + 1).offset(wanted.offset)
 
 
-def _ranked(wanted: Wanted, ranks: Sequence[Condition]) -> Select[Any]:
+def _ranked(wanted: Wanted, ranks: Sequence[Condition], source: Source) -> Select[Any]:
     """Each rank alone, without the better ones and up to the end of the page, one after the other."""
     needed = wanted.offset + wanted.limit + 1
     parts = []
     for rank, condition in enumerate(ranks):
-        rows = _rows(wanted, condition, without=ranks[rank - 1] if rank else None)
+        rows = _rows(wanted, condition, source, without=ranks[rank - 1] if rank else None)
         of = rows.select(literal(rank).label("rank"), rows.id, _ENTRIES.c.sku)
         parts.append(select(of.order_by(rows.id).limit(needed).subquery()))
     every = union_all(*parts).subquery() if len(parts) > 1 else parts[0].subquery()
     return select(every).order_by(every.c.rank, every.c.id).limit(wanted.limit + 1).offset(wanted.offset)
 
 
-def _count(wanted: Wanted, ranks: Sequence[Condition]) -> int:
-    """The number of products, up to one more than `counted`."""
-    first = _rows(wanted, ranks[-1] if ranks else None).select(literal(1)).limit(wanted.counted + 1).subquery()
-    return db.session.scalar(select(func.count()).select_from(first)) or 0
-
-
-def _rows(
-    wanted: Wanted, condition: Condition | None, *, without: Condition | None = None, is_broad: bool = False
-) -> _Rows:
-    """The rows of a list. With `is_broad`, SQLite reads prices or names in order and looks each product up among the
-    matches; otherwise it reads the matches and looks up what they cost, or their names.
+def _count(wanted: Wanted, ranks: Sequence[Condition], source: Source) -> int:
+    """The number of products, up to one more than `counted`. Beginnings of words, whose matches SQLite collects before
+    the first one, are counted only where the words alone are too few.
     """
-    source: FromClause = _ENTRIES
+    conditions: list[Condition | None] = [query.exact(ranks[-1]), ranks[-1]] if ranks else [None]
+    number = 0
+    for condition in dict.fromkeys(conditions[-1:] if _is_postgres() else conditions):
+        rows = _rows(wanted, condition, source)
+        number = _number(rows.select(literal(1)).limit(wanted.counted + 1))
+        if number > wanted.counted:
+            break
+    return number
+
+
+def _number(rows: Select[Any]) -> int:
+    return db.session.scalar(select(func.count()).select_from(rows.subquery())) or 0
+
+
+def _prices(wanted: Wanted, currency: Any) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [currency == wanted.currency]
+    conditions += [_PRICES.c.amount >= wanted.least] if wanted.least is not None else []
+    conditions += [_PRICES.c.amount <= wanted.most] if wanted.most is not None else []
+    return conditions
+
+
+def _matching(condition: Condition, without: Condition | None = None) -> ColumnElement[bool]:
+    return literal_column("search_index").bool_op("MATCH")(query.for_fts5(condition, without))
+
+
+def _in_text(condition: Condition, without: Condition | None = None) -> ColumnElement[bool]:
+    """The condition, tested on the text of an entry. Not by LIKE, which ignores case."""
+    words = literal(" ").concat(_ENTRIES.c.words).concat(" ")
+    groups = [[f" {term.text}{'' if term.is_beginning else ' '}" for term in group] for group in condition]
+    found = and_(*(or_(*(func.instr(words, one) > 0 for one in group)) for group in groups))
+    return and_(found, not_(_in_text(without))) if without else found
+
+
+def _rows(wanted: Wanted, condition: Condition | None, source: Source, *, without: Condition | None = None) -> _Rows:
+    """The rows of a list. With "+", SQLite does not read the prices or the names of all products first."""
+    tables: FromClause = _ENTRIES
     conditions: list[ColumnElement[bool]] = []
     id_: Any = _ENTRIES.c.id.label("id")
     currency: Any = _PRICES.c.currency
     language: Any = _NAMES.c.language
-    ordered = "search_names" if wanted.sort is Sort.NAME else "search_prices"
     if condition is None:
         conditions += [_ENTRIES.c.category == wanted.category] if wanted.category else []
     elif _is_postgres():
         conditions.append(_ENTRIES.c.words.bool_op("@@")(cast(query.for_tsquery(condition, without), TSQUERY)))
     else:
-        matches = literal_column("search_index").bool_op("MATCH")(query.for_fts5(condition, without))
-        if is_broad:
-            conditions.append(literal_column(f"+{ordered}.entry_id").in_(select(_FTS.c.rowid).where(matches)))
+        if source is Source.MATCHES:
+            tables, id_ = _FTS.join(_ENTRIES, _ENTRIES.c.id == _FTS.c.rowid), _FTS.c.rowid.label("id")
+            conditions.append(_matching(condition, without))
         else:
-            source, id_ = _FTS.join(_ENTRIES, _ENTRIES.c.id == _FTS.c.rowid), _FTS.c.rowid.label("id")
-            conditions.append(matches)
-            currency = literal_column("+search_prices.currency")  # with "+", not all prices are read first
-            language = literal_column("+search_names.language")
+            conditions.append(_in_text(condition, without))
+        currency = currency if source is Source.PRICES else literal_column("+search_prices.currency")
+        language = language if source is Source.NAMES else literal_column("+search_names.language")
     if wanted.needs_price:
-        source = source.join(_PRICES, _PRICES.c.entry_id == _ENTRIES.c.id)
-        conditions.append(currency == wanted.currency)
-        conditions += [_PRICES.c.amount >= wanted.least] if wanted.least is not None else []
-        conditions += [_PRICES.c.amount <= wanted.most] if wanted.most is not None else []
+        tables = tables.join(_PRICES, _PRICES.c.entry_id == _ENTRIES.c.id)
+        conditions += _prices(wanted, currency)
     if wanted.sort is Sort.NAME:
-        source = source.join(_NAMES, _NAMES.c.entry_id == _ENTRIES.c.id)
+        tables = tables.join(_NAMES, _NAMES.c.entry_id == _ENTRIES.c.id)
         conditions.append(language == wanted.language)
     if wanted.in_stock:
-        source = source.join(_STOCK, _STOCK.c.sku == _ENTRIES.c.sku)
+        tables = tables.join(_STOCK, _STOCK.c.sku == _ENTRIES.c.sku)
         conditions.append(_STOCK.c.on_hand > _STOCK.c.reserved)
-    return _Rows(source, conditions, id_)
+    return _Rows(tables, conditions, id_)
 
 
 def _is_postgres() -> bool:
