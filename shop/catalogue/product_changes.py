@@ -157,8 +157,11 @@ class Changes:
             of = select(FormerSlug.slug, FormerSlug.sku).where(FormerSlug.slug.in_(new))
             self._former |= dict(db.session.execute(of).all())
 
-    def write(self) -> None:
-        """Write the changes. Raises OutdatedSnapshot if another process has added one of the products meanwhile."""
+    def write(self, *, is_trial: bool = False) -> None:
+        """Write the changes; as a trial, which is rolled back, without the search, which refuses nothing.
+
+        Raises OutdatedSnapshot if another process has added one of the products meanwhile.
+        """
         if not self._entries:
             return
         if self._new:
@@ -169,7 +172,8 @@ class Changes:
         self._write_slugs()
         if self._prices:
             db.session.execute(table(PriceChange).insert(), self._prices)
-        search_entries.write({entry.subject.id for entry in self._entries})
+        if not is_trial:
+            search_entries.write({entry.subject.id for entry in self._entries})
         audit.record_all(self._by, self._entries)
         after_commit(browse.clear_cache)
 

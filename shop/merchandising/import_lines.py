@@ -58,9 +58,9 @@ class Line:
             self.what = refusal.errors if isinstance(refusal, InvalidFields) else {"": refusal.message}
 
 
-def change(lines: Sequence[Line], *, by: Actor, reason: str) -> None:
+def change(lines: Sequence[Line], *, by: Actor, reason: str, is_trial: bool = False) -> None:
     """Create or change the products of lines in the current transaction, and set the outcome of each; cells that are
-    not given stay. `reason` is that of the receipts of opening stock.
+    not given stay. `reason` is that of the receipts of opening stock. The caller rolls a trial back.
 
     Raises Forbidden; a line that is refused for another reason changes nothing.
     """
@@ -73,7 +73,7 @@ def change(lines: Sequence[Line], *, by: Actor, reason: str) -> None:
         with line.refused():
             if line.fields:
                 (_save if line.sku in changes.products else _create)(line, line.fields, changes)
-    changes.write()
+    changes.write(is_trial=is_trial)
     units = {line.sku: line.units for line in lines if line.fields and line.units}
     received = opening_stock.receive_all(units, by=by, reason=reason)
     for line in lines:

@@ -219,7 +219,8 @@ def _carry_out(job: ProductImport, lines: Sequence[Line]) -> bool:
 
 @transactional
 def _apply(job: ProductImport, lines: Sequence[Line]) -> None:
-    import_lines.change(lines, by=job.requested_by, reason=f"Opening stock in {job.file_name}, import {job.id}")
+    reason = f"Opening stock in {job.file_name}, import {job.id}"
+    import_lines.change(lines, by=job.requested_by, reason=reason, is_trial=job.is_dry_run)
     if job.is_dry_run:
         raise _DryRun
     _count(job, lines)

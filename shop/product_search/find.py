@@ -1,8 +1,8 @@
 """Pages of products: the list of the catalogue and the results of a search, with their filters and orders.
 
-SQLite reads a list from one of three places (`Source`): the matches of the FTS5 table, in the order of ids; or, where
-that has very many, the prices or the names in order, and looks for the words in the text of each entry. Statements end
-after the page. PostgreSQL plans by its own statistics.
+SQLite reads the matches from its FTS5 table, in the order of ids. Where there are many, it reads prices or names in
+their order instead and looks each up among the matches (see `Source`). Statements end after the page. PostgreSQL plans
+by its own statistics.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from sqlalchemy import (
     FromClause,
     Select,
     and_,
+    case,
     cast,
     column,
     func,
@@ -42,10 +43,10 @@ PAGE = 24
 """Products on a page."""
 MOST = 1008
 """Products that can be listed; a narrower search shows others. A multiple of PAGE."""
-FREQUENT = 5_000
-"""Matches from which on SQLite reads prices or names in order, because some of the first ones will match."""
+MANY, MOST_COLLECTED = 1_000, 12_000
+"""Matches from which on SQLite reads prices or names in their order, and up to which it collects them before."""
 FEW_PRICES = 500
-"""Prices in a range up to which SQLite reads all of them instead of the matches."""
+"""Prices in a range up to which SQLite reads all of them before the matches."""
 _CANDIDATES = 300
 _ENTRIES, _PRICES, _NAMES, _STOCK = table(SearchEntry), table(SearchPrice), table(SearchName), table(Stock)
 _FTS = named_table("search_index", column("rowid"))
@@ -62,11 +63,15 @@ class Sort(StrEnum):
 
 
 class Source(StrEnum):
-    """The table from which a list is read first."""
+    """Rows that SQLite reads first for a list: the matches; the prices of a narrow range; or all prices or names in
+    order, until the page is full. Of the last, an entry is looked up among the collected matches, or where these are
+    very many, its text is searched.
+    """
 
     MATCHES = "matches"
-    PRICES = "prices"
-    NAMES = "names"
+    FEW_PRICES = "few prices"
+    IN_ORDER = "in order"
+    IN_ORDER_BY_TEXT = "in order, by text"
 
 
 BY_PRICE = (Sort.CHEAPEST, Sort.DEAREST)
@@ -153,7 +158,8 @@ def _page(wanted: Wanted, ranks: Sequence[Condition]) -> tuple[dict[str, int], i
     ranks = _in_category(ranks, wanted.category)
     source = _source(wanted, ranks)
     rows: Sequence[Any] = ()
-    if len(ranks) > 1 and wanted.sort is Sort.RELEVANCE and source is Source.MATCHES:
+    is_word = bool(ranks) and len(ranks[0]) == 1 + bool(wanted.category)
+    if is_word and wanted.sort is Sort.RELEVANCE and source is Source.MATCHES:
         rows = _read(wanted, ranks[:1], source)  # the best rank of a frequent word fills the page alone
     if len(rows) <= wanted.limit:
         rows = _read(wanted, ranks, source)
@@ -178,11 +184,11 @@ def _source(wanted: Wanted, ranks: Sequence[Condition]) -> Source:
     if wanted.least is not None or wanted.most is not None:
         first = select(literal(1)).where(*_prices(wanted, _PRICES.c.currency)).limit(FEW_PRICES + 1)
         if _number(first) <= FEW_PRICES:
-            return Source.PRICES
+            return Source.FEW_PRICES
     if wanted.sort in BY_INDEX:
-        matching = _matching(query.exact(ranks[-1]))
-        if _number(select(literal(1)).select_from(_FTS).where(matching).limit(FREQUENT)) == FREQUENT:
-            return Source.NAMES if wanted.sort is Sort.NAME else Source.PRICES
+        number = _number(_matches(query.exact(ranks[-1])).limit(MOST_COLLECTED))
+        if number >= MANY:
+            return Source.IN_ORDER if number < MOST_COLLECTED else Source.IN_ORDER_BY_TEXT
     return Source.MATCHES
 
 
@@ -233,6 +239,11 @@ def _chosen(wanted: Wanted, ranks: Sequence[Condition], source: Source) -> Selec
 
 def _ranked(wanted: Wanted, ranks: Sequence[Condition], source: Source) -> Select[Any]:
     """Each rank alone, without the better ones and up to the end of the page, one after the other."""
+    if source is Source.FEW_PRICES:  # each entry is read once
+        rank = case(*((_in_text(one), at) for at, one in enumerate(ranks[:-1])), else_=len(ranks) - 1).label("rank")
+        rows = _rows(wanted, ranks[-1], source)
+        of = rows.select(rank, rows.id, _ENTRIES.c.sku).order_by(rank, rows.id)
+        return of.limit(wanted.limit + 1).offset(wanted.offset)
     needed = wanted.offset + wanted.limit + 1
     parts = []
     for rank, condition in enumerate(ranks):
@@ -247,11 +258,18 @@ def _count(wanted: Wanted, ranks: Sequence[Condition], source: Source) -> int:
     """The number of products, up to one more than `counted`. Beginnings of words, whose matches SQLite collects before
     the first one, are counted only where the words alone are too few.
     """
-    conditions: list[Condition | None] = [query.exact(ranks[-1]), ranks[-1]] if ranks else [None]
+    conditions: list[Condition | None] = [ranks[-1] if ranks else None]
+    if ranks and not (_is_postgres() or source is Source.MATCHES and wanted.sort in BY_INDEX):  # of these too few
+        conditions.insert(0, query.exact(ranks[-1]))
+    of_all = not (wanted.needs_price or wanted.in_stock)
     number = 0
-    for condition in dict.fromkeys(conditions[-1:] if _is_postgres() else conditions):
-        rows = _rows(wanted, condition, source)
-        number = _number(rows.select(literal(1)).limit(wanted.counted + 1))
+    for condition in dict.fromkeys(conditions):
+        if condition and of_all and not _is_postgres():
+            rows = _matches(condition)
+        else:
+            few = source is Source.FEW_PRICES
+            rows = _rows(wanted, condition, source if few else Source.MATCHES).select(literal(1))
+        number = _number(rows.limit(wanted.counted + 1))
         if number > wanted.counted:
             break
     return number
@@ -270,6 +288,10 @@ def _prices(wanted: Wanted, currency: Any) -> list[ColumnElement[bool]]:
 
 def _matching(condition: Condition, without: Condition | None = None) -> ColumnElement[bool]:
     return literal_column("search_index").bool_op("MATCH")(query.for_fts5(condition, without))
+
+
+def _matches(condition: Condition, without: Condition | None = None) -> Select[Any]:
+    return select(_FTS.c.rowid).where(_matching(condition, without))
 
 
 def _in_text(condition: Condition, without: Condition | None = None) -> ColumnElement[bool]:
@@ -295,10 +317,16 @@ def _rows(wanted: Wanted, condition: Condition | None, source: Source, *, withou
         if source is Source.MATCHES:
             tables, id_ = _FTS.join(_ENTRIES, _ENTRIES.c.id == _FTS.c.rowid), _FTS.c.rowid.label("id")
             conditions.append(_matching(condition, without))
+        elif source is Source.IN_ORDER:
+            of = "search_names" if wanted.sort is Sort.NAME else "search_prices"
+            conditions.append(literal_column(f"+{of}.entry_id").in_(_matches(condition, without)))
         else:
             conditions.append(_in_text(condition, without))
-        currency = currency if source is Source.PRICES else literal_column("+search_prices.currency")
-        language = language if source is Source.NAMES else literal_column("+search_names.language")
+        is_by_name = source is not Source.FEW_PRICES and wanted.sort is Sort.NAME
+        if source is Source.MATCHES or is_by_name:
+            currency = literal_column("+search_prices.currency")
+        if source is Source.MATCHES or not is_by_name:
+            language = literal_column("+search_names.language")
     if wanted.needs_price:
         tables = tables.join(_PRICES, _PRICES.c.entry_id == _ENTRIES.c.id)
         conditions += _prices(wanted, currency)

@@ -152,12 +152,10 @@ def test_a_list_is_the_same_from_whichever_table_it_is_read_first(
     lists = [one | more for one in lists for more in ({}, {"least": 450, "most": 480}, {"most": 490, "in_stock": True})]
     lists = [one | more for one in lists for more in ({}, {"limit": 2, "offset": 2}, {"category": "tea-things"})]
     usual = [find(q, **one) for one in lists]
-    monkeypatch.setattr("shop.product_search.find.FREQUENT", 0)
-    monkeypatch.setattr("shop.product_search.find.FEW_PRICES", -1)
-    assert [find(q, **one) for one in lists] == usual, "prices and names in order"
-    monkeypatch.setattr("shop.product_search.find.FREQUENT", 9)
-    monkeypatch.setattr("shop.product_search.find.FEW_PRICES", 100)
-    assert [find(q, **one) for one in lists] == usual, "few prices"
+    for many, most_collected, few_prices in ((0, 100, -1), (0, 0, -1), (100, 100, 100)):
+        for name, value in (("MANY", many), ("MOST_COLLECTED", most_collected), ("FEW_PRICES", few_prices)):
+            monkeypatch.setattr(f"shop.product_search.find.{name}", value)
+        assert [find(q, **one) for one in lists] == usual, (many, most_collected, few_prices)
 
 
 # --- rebuilding ---
