@@ -179,14 +179,16 @@ def _read(wanted: Wanted, ranks: Sequence[Condition], source: Source) -> Sequenc
 
 def _source(wanted: Wanted, ranks: Sequence[Condition]) -> Source:
     """The table from which SQLite reads a list of matches."""
-    if not ranks or _is_postgres():
+    if _is_postgres() or not (ranks or wanted.category):
         return Source.MATCHES
     if wanted.least is not None or wanted.most is not None:
         first = select(literal(1)).where(*_prices(wanted, _PRICES.c.currency)).limit(FEW_PRICES + 1)
         if _number(first) <= FEW_PRICES:
             return Source.FEW_PRICES
     if wanted.sort in BY_INDEX:
-        number = _number(_matches(query.exact(ranks[-1])).limit(MOST_COLLECTED))
+        of_category = select(_ENTRIES.c.id).where(_ENTRIES.c.category == wanted.category)
+        matches = _matches(query.exact(ranks[-1])) if ranks else of_category
+        number = _number(matches.limit(MOST_COLLECTED))
         if number >= MANY:
             return Source.IN_ORDER if number < MOST_COLLECTED else Source.IN_ORDER_BY_TEXT
     return Source.MATCHES
@@ -309,24 +311,26 @@ def _rows(wanted: Wanted, condition: Condition | None, source: Source, *, withou
     id_: Any = _ENTRIES.c.id.label("id")
     currency: Any = _PRICES.c.currency
     language: Any = _NAMES.c.language
+    is_first = source is Source.MATCHES and (condition is not None or wanted.category)
     if condition is None:
-        conditions += [_ENTRIES.c.category == wanted.category] if wanted.category else []
+        category: Any = _ENTRIES.c.category if is_first else literal_column("+search_entries.category")
+        conditions += [category == wanted.category] if wanted.category else []
     elif _is_postgres():
         conditions.append(_ENTRIES.c.words.bool_op("@@")(cast(query.for_tsquery(condition, without), TSQUERY)))
+    elif source is Source.MATCHES:
+        tables, id_ = _FTS.join(_ENTRIES, _ENTRIES.c.id == _FTS.c.rowid), _FTS.c.rowid.label("id")
+        conditions.append(_matching(condition, without))
+    elif source is Source.IN_ORDER:
+        of = "search_names" if wanted.sort is Sort.NAME else "search_prices"
+        conditions.append(literal_column(f"+{of}.entry_id").in_(_matches(condition, without)))
     else:
-        if source is Source.MATCHES:
-            tables, id_ = _FTS.join(_ENTRIES, _ENTRIES.c.id == _FTS.c.rowid), _FTS.c.rowid.label("id")
-            conditions.append(_matching(condition, without))
-        elif source is Source.IN_ORDER:
-            of = "search_names" if wanted.sort is Sort.NAME else "search_prices"
-            conditions.append(literal_column(f"+{of}.entry_id").in_(_matches(condition, without)))
-        else:
-            conditions.append(_in_text(condition, without))
-        is_by_name = source is not Source.FEW_PRICES and wanted.sort is Sort.NAME
-        if source is Source.MATCHES or is_by_name:
-            currency = literal_column("+search_prices.currency")
-        if source is Source.MATCHES or not is_by_name:
-            language = literal_column("+search_names.language")
+        conditions.append(_in_text(condition, without))
+    if is_first and not _is_postgres():
+        currency, language = literal_column("+search_prices.currency"), literal_column("+search_names.language")
+    elif source is Source.FEW_PRICES:
+        language = literal_column("+search_names.language")
+    elif source is not Source.MATCHES and wanted.sort is Sort.NAME:
+        currency = literal_column("+search_prices.currency")
     if wanted.needs_price:
         tables = tables.join(_PRICES, _PRICES.c.entry_id == _ENTRIES.c.id)
         conditions += _prices(wanted, currency)
