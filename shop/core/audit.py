@@ -239,6 +239,7 @@ def record_all(actor: Actor, entries: Sequence[Entry]) -> None:
     origin, rows, personal = _origin(), list[dict[str, Any]](), dict[str, dict[str, str]]()
     for one in recorded:
         salt, erasable = secrets.token_hex(16), _json(origin | dict(one.personal or {}))
+        by_hash = hash_of_personal(salt, erasable)
         row = of_all | {
             "act": one.act,
             "subject_kind": one.subject.kind,
@@ -246,13 +247,13 @@ def record_all(actor: Actor, entries: Sequence[Entry]) -> None:
             "before": None if one.before is None else _json(one.before),
             "after": None if one.after is None else _json(one.after),
             "reason": one.reason,
-            "personal_hash": hash_of_personal(salt, erasable),
+            "personal_hash": by_hash,
         }
         rows.append(row)
-        personal[row["personal_hash"]] = {"salt": salt, "personal": erasable}
+        personal[by_hash] = {"salt": salt, "personal": erasable}
     log = table(AuditEntry)
     found = db.session.execute(insert(log).returning(log.c.id, log.c.personal_hash), rows).all()
-    of_entries = [{"entry_id": entry_id, **personal[by_hash]} for entry_id, by_hash in found]
+    of_entries = [{"entry_id": entry_id, **personal[of]} for entry_id, of in found]
     db.session.execute(insert(table(AuditPersonal)).inline(), of_entries)
 
 

@@ -95,7 +95,7 @@ def restock_all(units: Mapping[str, int], *, by: Actor, reason: str) -> None:
     of_all = {"kind": "receipt", "at": clock.now(), "by": by, "reason": reason}
     rows = [of_all | {"sku": sku, "quantity": units[sku], "on_hand": on_hand} for sku, on_hand in sorted(found)]
     db.session.execute(table(StockMovement).insert(), rows)
-    audit.record_all(by, [_received(row["sku"], row["quantity"], row["on_hand"], reason) for row in rows])
+    audit.record_all(by, [_received(sku, units[sku], on_hand, reason) for sku, on_hand in sorted(found)])
 
 
 @transactional

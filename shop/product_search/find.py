@@ -242,9 +242,10 @@ def _chosen(wanted: Wanted, ranks: Sequence[Condition], source: Source) -> Selec
 def _ranked(wanted: Wanted, ranks: Sequence[Condition], source: Source) -> Select[Any]:
     """Each rank alone, without the better ones and up to the end of the page, one after the other."""
     if source is Source.FEW_PRICES:  # each entry is read once
-        rank = case(*((_in_text(one), at) for at, one in enumerate(ranks[:-1])), else_=len(ranks) - 1).label("rank")
+        tests = [(_in_text(one), literal(at)) for at, one in enumerate(ranks)]
+        best = case(*tests).label("rank")
         rows = _rows(wanted, ranks[-1], source)
-        of = rows.select(rank, rows.id, _ENTRIES.c.sku).order_by(rank, rows.id)
+        of = rows.select(best, rows.id, _ENTRIES.c.sku).order_by(best, rows.id)
         return of.limit(wanted.limit + 1).offset(wanted.offset)
     needed = wanted.offset + wanted.limit + 1
     parts = []
