@@ -14,6 +14,7 @@ from sqlalchemy import Engine, event, text
 
 from shop import create_app
 from shop.core import clock
+from shop.jobs import sqlite_statistics
 from shop.payments.providers import registry
 from tests.fakes import Acquirer, FakePay
 from tests.shop_fixtures import Shop, environ
@@ -54,7 +55,9 @@ class FilledShop:
 
 @contextmanager
 def bulk(engine: Engine) -> Iterator[None]:
-    """Fill without durability, foreign keys and indexes that are not unique; at the end build these and ANALYZE."""
+    """Fill without durability, foreign keys and indexes that are not unique; at the end build these and collect
+    statistics, as production does.
+    """
     kind = engine.dialect.name
 
     def prepare(connection: Any, _record: Any) -> None:
@@ -72,7 +75,11 @@ def bulk(engine: Engine) -> Iterator[None]:
     with engine.begin() as connection:
         for _, definition in indexes:
             connection.exec_driver_sql(definition, execution_options={"no_parameters": True})  # a definition may hold %
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql("VACUUM ANALYZE" if kind == "postgresql" else "ANALYZE")
+    if kind == "postgresql":
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("VACUUM ANALYZE")
     event.remove(engine, "connect", prepare)
     engine.dispose()
+    if kind == "sqlite":
+        sqlite_statistics.collect()
+        engine.dispose()

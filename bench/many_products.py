@@ -57,11 +57,8 @@ def vocabularies() -> dict[str, Vocabulary]:
     }
 
 
-def fill(number: int) -> None:
-    """Insert categories, `number` products with their stock, and their entries of the index. DISTINCT of the products
-    have texts of their own, the others are copies, made in SQL.
-    """
-    of, dice = vocabularies(), random.Random(2)
+def add_categories(of: dict[str, Vocabulary], dice: random.Random) -> None:
+    """Insert the categories of the products."""
     with transaction():
         for place in range(CATEGORIES):
             names = {locale: {"name": each.text(2, dice)} for locale, each in of.items() if locale != "en"}
@@ -72,10 +69,18 @@ def fill(number: int) -> None:
                 "position": place + 1,
             }
             db.session.execute(insert(Category), [row])
+
+
+def fill(number: int) -> None:
+    """Insert categories, `number` products with their stock, and their entries of the index. DISTINCT of the products
+    have texts of their own, the others are copies, made in SQL.
+    """
+    of, dice = vocabularies(), random.Random(2)
+    add_categories(of, dice)
     with bulk(db.engine), _full_text_at_the_end():
         distinct = min(number, DISTINCT)
         for first in range(0, distinct, _IN_A_PART):
-            products = [_product(at, of, dice) for at in range(first, min(distinct, first + _IN_A_PART))]
+            products = [product(at, of, dice) for at in range(first, min(distinct, first + _IN_A_PART))]
             units = [{"sku": row["sku"], "on_hand": dice.choice((0, 3, 40)), "reserved": 0} for row in products]
             with transaction():
                 db.session.execute(insert(Product), products)
@@ -129,7 +134,8 @@ def _full_text_at_the_end() -> Iterator[None]:
             connection.exec_driver_sql(definition)
 
 
-def _product(at: int, of: dict[str, Vocabulary], dice: random.Random) -> dict[str, Any]:
+def product(at: int, of: dict[str, Vocabulary], dice: random.Random) -> dict[str, Any]:
+    """A row of the products."""
     texts = {
         locale: {
             "name": each.text(3, dice),

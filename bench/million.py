@@ -22,8 +22,8 @@ from sqlalchemy import event
 
 from bench.copy_orders import copy_orders
 from bench.filled_shop import FilledShop, bulk
+from bench.server_time import postgres
 from bench.tools import note, table
-from bench.webhooks import postgres
 from shop.core import clock
 from shop.core.db import db, transaction
 from shop.core.money import Money

@@ -18,8 +18,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from bench.server_time import postgres
 from bench.tools import note, running, table
-from bench.webhooks import postgres
 from e2e.control import Control
 from e2e.demo import Demo
 from tests.parts.processes import ROOT

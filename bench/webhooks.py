@@ -17,7 +17,6 @@ import random
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +26,7 @@ from sqlalchemy import func, select
 from standardwebhooks import Webhook
 
 from bench.copy_orders import copied_id, copy_orders
+from bench.server_time import postgres
 from bench.tools import Item, each, note, running, table, waiting_payments
 from e2e.control import Control
 from e2e.demo import Demo, commands
@@ -35,7 +35,6 @@ from shop.core.db import db
 from shop.integrity import invariants
 from shop.orders.models import Order
 from shop.orders.states import OrderState
-from tests.parts.postgres import PostgresServer
 from tests.parts.processes import ROOT, free_port
 from tests.parts.waiting import until
 
@@ -164,20 +163,6 @@ def _check(demo: Demo, count: int) -> None:
         paid = db.session.scalar(select(func.count()).where(Order.state == OrderState.PAID))
         assert paid == count, f"{paid} of {count} orders are paid"
         until(lambda: all(finding.holds for finding in invariants.check(with_acquirers=False)), within=60)
-
-
-@contextmanager
-def postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL server that syncs to disk, unlike the tests' one."""
-    server = PostgresServer()
-    with (server.folder / "postgresql.conf").open("a") as settings:
-        settings.write("\nfsync = on\nfull_page_writes = on\nsynchronous_commit = on\nautovacuum = on\n")
-    server.stop("fast")
-    server.start()
-    try:
-        yield server
-    finally:
-        server.close()
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from shop.api.resource import Invalid, Resource
 from shop.api.schemas import products as schemas
 from shop.api.schemas.pages import COUNTED
 from shop.catalogue import browse, listing, product_fields, products
+from shop.catalogue.product_changes import Stale
 from shop.catalogue.product_fields import InvalidFields
 from shop.core import languages, text
 from shop.core.errors import Refusal
@@ -90,7 +91,7 @@ def change(body: dict[str, Any], sku: str) -> Response:
     typed = product_fields.as_typed(product) | schemas.typed(body)
     try:
         products.save(sku, product_fields.read(typed), seen=seen, by=caller().actor(Permission.PRODUCT_WRITE))
-    except products.Stale as stale:
+    except Stale as stale:
         raise Refusal("version_changed", "The product has changed since it was read. Nothing was done.") from stale
     except InvalidFields as invalid:
         found = invalid.errors.items()

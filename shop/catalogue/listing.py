@@ -25,7 +25,9 @@ class Page:
 
 
 def page(wanted: Wanted) -> Page:
-    """A page of the products that are wanted; an unknown category has none. At most five statements."""
+    """A page of the products that are wanted; an unknown category has none. At most eight statements, five without
+    words.
+    """
     categories = _tokens(tuple(browse.categories()))
     if wanted.category and wanted.category not in categories:
         return Page()

@@ -12,7 +12,7 @@ import getpass
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -197,6 +197,18 @@ class Subject:
     id: str
 
 
+@dataclass(frozen=True)
+class Entry:
+    """An act and what it changed, as `record` takes it."""
+
+    act: Act
+    subject: Subject
+    before: Values | None = None
+    after: Values | None = None
+    reason: str = ""
+    personal: Values | None = None
+
+
 def record(
     actor: Actor,
     act: Act,
@@ -213,26 +225,36 @@ def record(
     erases. The client address of the request, or else the login of the operating system, is added to them. Values are
     text, numbers, times, money, actors, and lists and mappings of these. Raises RuntimeError outside a transaction.
     """
-    if actor.kind not in RECORDED and act not in OF_ALL:
+    record_all(actor, [Entry(act, subject, before, after, reason, personal)])
+
+
+def record_all(actor: Actor, entries: Sequence[Entry]) -> None:
+    """Insert entries as `record` does, with two statements for all of them."""
+    recorded = [one for one in entries if actor.kind in RECORDED or one.act in OF_ALL]
+    if not recorded:
         return
     if not in_transaction():
         raise RuntimeError("an act is recorded in its own transaction")
-    salt, erasable = secrets.token_hex(16), _json(_origin() | dict(personal or {}))
-    entry = {
-        "at": clock.now(),
-        "actor": str(actor),
-        "act": act,
-        "subject_kind": subject.kind,
-        "subject_id": subject.id,
-        "before": None if before is None else _json(before),
-        "after": None if after is None else _json(after),
-        "reason": reason,
-        "request_id": str(logs.ids().get("request", "")),
-        "personal_hash": hash_of_personal(salt, erasable),
-    }
-    entry_id = db.session.scalar(insert(table(AuditEntry)).returning(table(AuditEntry).c.id), entry)
-    personal_row = {"entry_id": entry_id, "salt": salt, "personal": erasable}
-    db.session.execute(insert(table(AuditPersonal)).inline(), personal_row)
+    of_all = {"at": clock.now(), "actor": str(actor), "request_id": str(logs.ids().get("request", ""))}
+    origin, rows, personal = _origin(), list[dict[str, Any]](), dict[str, dict[str, str]]()
+    for one in recorded:
+        salt, erasable = secrets.token_hex(16), _json(origin | dict(one.personal or {}))
+        by_hash = hash_of_personal(salt, erasable)
+        row = of_all | {
+            "act": one.act,
+            "subject_kind": one.subject.kind,
+            "subject_id": one.subject.id,
+            "before": None if one.before is None else _json(one.before),
+            "after": None if one.after is None else _json(one.after),
+            "reason": one.reason,
+            "personal_hash": by_hash,
+        }
+        rows.append(row)
+        personal[by_hash] = {"salt": salt, "personal": erasable}
+    log = table(AuditEntry)
+    found = db.session.execute(insert(log).returning(log.c.id, log.c.personal_hash), rows).all()
+    of_entries = [{"entry_id": entry_id, **personal[of]} for entry_id, of in found]
+    db.session.execute(insert(table(AuditPersonal)).inline(), of_entries)
 
 
 def hash_of_personal(salt: str, personal: str) -> str:

@@ -62,6 +62,8 @@ _PREPARED = 512
 """Statements that a connection to SQLite keeps prepared. To prepare that of a list takes about as long as to execute
 it, and the lists of the console alone, with their filters, have more than the driver's 128.
 """
+_REOPENED = 3600
+"""Seconds after which a connection to SQLite is opened again: it reads the planner's statistics when it is opened."""
 _RETRIED = ("40001", "40P01")  # serialization failure, deadlock detected
 
 
@@ -104,7 +106,7 @@ def engine_options(config: Mapping[str, Any]) -> dict[str, Any]:
     """Pool and connect options: fail within seconds, never hang, and keep values out of errors' texts."""
     if config["DATABASE_URL"].startswith("sqlite"):
         connect = {"timeout": LOCK_TIMEOUT, "check_same_thread": False, "cached_statements": _PREPARED}
-        return {"hide_parameters": True, "connect_args": connect}
+        return {"hide_parameters": True, "connect_args": connect, "pool_recycle": _REOPENED}
     return postgres.engine_options(config)
 
 

@@ -41,6 +41,7 @@ def prepare(engine: Engine, config: Mapping[str, Any]) -> None:
     pooler.
     """
     _ping_idle_connections(engine)
+    engine.dialect.use_insertmanyvalues_wo_returning = True  # many rows in one statement
     if not config["DATABASE_PREPARED_STATEMENTS"]:
         _set_timeouts_in_each_transaction(engine, config)
 

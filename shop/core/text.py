@@ -36,21 +36,25 @@ _ASCII = str.maketrans({chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 
 
 def tidy(text: str) -> str:
     """`text` in NFC, with single spaces, without invisible characters; empty if no character is visible."""
-    kept: list[str] = []
-    for at, letter in enumerate(text):
-        if not _is_noise(letter, kept[-1] if kept else "", text[at + 1 : at + 2]):
-            kept.append(letter)
-    words = unicodedata.normalize("NFC", " ".join("".join(kept).split()))
+    if not text.isprintable() or not _FILLERS.isdisjoint(text):  # all other noise is not printable
+        kept: list[str] = []
+        for at, letter in enumerate(text):
+            if not _is_noise(letter, kept[-1] if kept else "", text[at + 1 : at + 2]):
+                kept.append(letter)
+        text = "".join(kept)
+    words = unicodedata.normalize("NFC", " ".join(text.split()))
     return words if any(_is_seen(letter) for letter in words) else ""
 
 
 def is_unusable(text: str) -> bool:
     """True if the text contains control characters or surrogates."""
-    return any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text)
+    return not text.isprintable() and any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text)
 
 
 def plain(text: str) -> str:
     """Numbers and codes as ASCII: full-width letters and signs, the digits of every script, and all dashes."""
+    if text.isascii():
+        return tidy(text)
     narrow = text.translate(_ASCII)
     digits = (str(unicodedata.decimal(letter, letter)) if letter > "\x7f" else letter for letter in narrow)
     return tidy("".join(digits))

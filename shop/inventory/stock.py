@@ -5,16 +5,16 @@ The capture that pays an order sells its units: `payments/updates/write.py`, in 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
-from sqlalchemy import bindparam, exists, select, update
+from sqlalchemy import bindparam, select, update
 
 from shop.accounts import rights
 from shop.accounts.permissions import Permission
 from shop.core import audit, clock, reasons
 from shop.core.actor import Actor
-from shop.core.audit import Act, Subject, SubjectKind
+from shop.core.audit import Act, Entry, Subject, SubjectKind
 from shop.core.db import changed, db, insert, table, transactional
 from shop.core.errors import BadInput, Refusal
 from shop.inventory.models import Reservation, Stock, StockMovement
@@ -23,6 +23,7 @@ from shop.inventory.states import ReservationState
 
 _STOCK, _RESERVATIONS = table(Stock), table(Reservation)
 _RELEASE = update(_STOCK).where(_STOCK.c.sku == bindparam("of")).values(reserved=_STOCK.c.reserved - bindparam("units"))
+_RESTOCK = update(_STOCK).where(_STOCK.c.sku == bindparam("of")).values(on_hand=_STOCK.c.on_hand + bindparam("units"))
 _RESERVE = (
     update(_STOCK)
     .where(_STOCK.c.sku == bindparam("of"), _STOCK.c.on_hand - _STOCK.c.reserved >= bindparam("units"))
@@ -74,10 +75,27 @@ def restock(sku: str, quantity: int, *, by: Actor, reason: str = "", form_id: st
     if on_hand is None:
         return available([sku])[sku]
     if on_hand > MOST_ON_HAND:
-        raise BadInput("bad_quantity", f"There cannot be more than {MOST_ON_HAND:,} units of a product on hand.")
-    before, after = {"on_hand": on_hand - quantity}, {"on_hand": on_hand}
-    audit.record(by, Act.STOCK_RECEIVED, _subject(sku), before=before, after=after, reason=reason)
+        raise _too_many()
+    audit.record_all(by, [_received(sku, quantity, on_hand, reason)])
     return available([sku])[sku]
+
+
+def restock_all(units: Mapping[str, int], *, by: Actor, reason: str) -> None:
+    """As `restock` for many SKUs, in the caller's transaction, which has called `moved` for them.
+
+    Raises Forbidden, and BadInput `bad_quantity`.
+    """
+    if not units:
+        return
+    rights.demand(by, Permission.STOCK_WRITE)
+    db.session.execute(_RESTOCK, [{"of": sku, "units": units[sku]} for sku in sorted(units)])
+    found = db.session.execute(select(_STOCK.c.sku, _STOCK.c.on_hand).where(_STOCK.c.sku.in_(units))).all()
+    if any(on_hand > MOST_ON_HAND for _, on_hand in found):
+        raise _too_many()
+    of_all = {"kind": "receipt", "at": clock.now(), "by": by, "reason": reason}
+    rows = [of_all | {"sku": sku, "quantity": units[sku], "on_hand": on_hand} for sku, on_hand in sorted(found)]
+    db.session.execute(table(StockMovement).insert(), rows)
+    audit.record_all(by, [_received(sku, units[sku], on_hand, reason) for sku, on_hand in sorted(found)])
 
 
 @transactional
@@ -91,7 +109,7 @@ def correct(sku: str, on_hand: int, *, seen: int, by: Actor, reason: str) -> Non
     why = reasons.needed(reason)
     if not 0 <= on_hand <= MOST_ON_HAND:
         raise BadInput("bad_quantity", f"Enter a whole number from 0 to {MOST_ON_HAND:,}.")
-    _ensure(sku)
+    _ensure([sku])
     as_seen = (Stock.sku == sku, Stock.on_hand == seen, Stock.reserved <= on_hand)
     if not changed(update(Stock).where(*as_seen).values(on_hand=on_hand)):
         now = db.session.execute(select(Stock.on_hand, Stock.reserved).where(Stock.sku == sku)).one()
@@ -118,7 +136,7 @@ def set_low_at(sku: str, low_at: int | None, *, by: Actor) -> None:
     rights.demand(by, Permission.STOCK_WRITE)
     if low_at is not None and not 0 <= low_at <= MOST_ON_HAND:
         raise BadInput("bad_quantity", f"Enter a whole number from 0 to {MOST_ON_HAND:,}, or nothing.")
-    _ensure(sku)
+    _ensure([sku])
     before = db.session.scalar(select(Stock.low_at).where(Stock.sku == sku).with_for_update())
     if before != low_at:
         cleared = {"low_since": None} if low_at is None else {}
@@ -145,13 +163,15 @@ def movements(sku: str, limit: int = 50) -> list[StockMovement]:
     return list(db.session.scalars(of.order_by(StockMovement.id.desc()).limit(limit)))
 
 
-def has_moved(sku: str) -> bool:
-    """True if units of a SKU were ever received, corrected or returned. If not, it stays so until the caller's
-    transaction ends: other movements wait for it, or count as later ones.
+def moved(skus: Collection[str]) -> set[str]:
+    """The SKUs of which units were ever received, corrected or returned. The others stay without movements until the
+    caller's transaction ends: other movements wait for it, or count as later ones.
     """
-    _ensure(sku)
-    db.session.execute(select(Stock.sku).where(Stock.sku == sku).with_for_update(key_share=True))
-    return bool(db.session.scalar(select(exists().where(StockMovement.sku == sku))))
+    if not skus:
+        return set()
+    _ensure(skus)
+    db.session.execute(select(Stock.sku).where(Stock.sku.in_(skus)).order_by(Stock.sku).with_for_update(key_share=True))
+    return set(db.session.scalars(select(StockMovement.sku).where(StockMovement.sku.in_(skus)).distinct()))
 
 
 def reserve(order_id: int, quantities: Mapping[str, int]) -> None:
@@ -189,7 +209,7 @@ def _move(
 ) -> int | None:
     """Add units, record the movement, and return the units on hand; None for a form that was carried out before."""
     values = {"sku": sku, "quantity": quantity, "kind": kind, "at": clock.now(), "form_id": form_id}
-    _ensure(sku)
+    _ensure([sku])
     movement = insert(StockMovement).values(**values, by=by, reason=reason or None)
     number = db.session.scalar(movement.on_conflict_do_nothing(index_elements=["form_id"]).returning(StockMovement.id))
     if number is None:
@@ -200,10 +220,19 @@ def _move(
     return on_hand
 
 
-def _ensure(sku: str) -> None:
-    """Insert the row of a SKU that has none."""
-    row = insert(Stock).values(sku=sku, on_hand=0, reserved=0)
-    db.session.execute(row.on_conflict_do_nothing(index_elements=["sku"]))
+def _ensure(skus: Collection[str]) -> None:
+    """Insert the rows of SKUs that have none."""
+    rows = [{"sku": sku, "on_hand": 0, "reserved": 0} for sku in sorted(skus)]
+    db.session.execute(insert(Stock, plain=True).on_conflict_do_nothing(index_elements=["sku"]), rows)
+
+
+def _too_many() -> BadInput:
+    return BadInput("bad_quantity", f"There cannot be more than {MOST_ON_HAND:,} units of a product on hand.")
+
+
+def _received(sku: str, quantity: int, on_hand: int, reason: str) -> Entry:
+    before, after = {"on_hand": on_hand - quantity}, {"on_hand": on_hand}
+    return Entry(Act.STOCK_RECEIVED, _subject(sku), before=before, after=after, reason=reason)
 
 
 def _subject(sku: str) -> Subject:

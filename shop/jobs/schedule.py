@@ -12,7 +12,7 @@ from shop.checkout import end_order, saga
 from shop.core import audit_seals, outbox
 from shop.documents import missing as documents
 from shop.integrity import checks
-from shop.jobs import effects, invariants, retention
+from shop.jobs import effects, invariants, retention, sqlite_statistics
 from shop.mail import deliver
 from shop.merchandising import imports
 from shop.order_search import exports
@@ -75,6 +75,7 @@ WORK: tuple[Work, ...] = (
     Work("invariants", invariants.due, invariants.check_due, only_emits=True),
     Work("audit", audit_seals.due, audit_seals.seal_due, only_emits=True),
     Work("retention", retention.due, retention.step, only_emits=True),
+    Work("planner", sqlite_statistics.due, sqlite_statistics.collect, only_emits=True),
 )
 BY_KIND = {work.kind: work for work in WORK}
 EVERY = 1.0

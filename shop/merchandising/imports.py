@@ -1,14 +1,15 @@
-"""Imports of products from CSV files: requested by staff, carried out by workers line by line.
+"""Imports of products from CSV files: requested by staff, carried out by workers some lines at a time.
 
-Each line is applied or refused alone, in a transaction that also counts it, so that a killed worker loses nothing and
-no line is carried out twice. A dry run carries out each line and rolls it back: it shows what the import would do, by
-the same code. A file may be imported again: what it has changed already is unchanged then.
+Each line is applied or refused alone. A transaction applies some and counts them, so that a killed worker loses nothing
+and no line is carried out twice. A dry run carries out the lines and rolls them back: it shows what the import would
+do, by the same code. A file may be imported again: what it has changed already is unchanged then.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,42 +17,37 @@ from sqlalchemy import select, update
 
 from shop.accounts import rights
 from shop.accounts.permissions import Permission
-from shop.catalogue import product_fields, products
-from shop.catalogue.product_fields import InvalidFields
 from shop.core import audit, clock, ids, logs, text
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
-from shop.core.db import changed, db, insert, transactional
+from shop.core.db import changed, db, insert, table, transactional
 from shop.core.errors import Refusal
-from shop.merchandising import csv_export, csv_file, opening_stock
+from shop.merchandising import csv_file, import_lines, opening_stock
 from shop.merchandising.csv_file import Sheet
+from shop.merchandising.import_lines import Line
 from shop.merchandising.models import ImportState, Outcome, ProductImport, ProductImportLine, ProductImportPart
 
 log = logs.get()
 IN_A_PART = 200
-"""Lines that are read at once."""
+"""Lines that are stored together."""
+AT_ONCE = 50
+"""Lines of a transaction: other writers wait for it on SQLite, and orders of its products on PostgreSQL."""
 LEASE = timedelta(seconds=60)
-"""Longer than a line takes. A job of the task queue ends after 60 seconds."""
+"""Longer than a transaction takes. A job of the task queue ends after 60 seconds."""
 TURN = 20.0
 """Seconds for which a worker carries out lines before it takes other work."""
 ATTEMPTS = 5
 """Attempts without progress after which an import has failed."""
 KEPT_FOR = timedelta(days=30)
 SHOWN = 100
-STATES = ("active", "archived")
-What = dict[str, Any]
 
 
 class _DoneElsewhere(Exception):
-    """Rolls back a line that another process has carried out."""
+    """Rolls back lines that another process has carried out."""
 
 
 class _DryRun(Exception):
-    """Rolls back a line, of which `outcome` is known."""
-
-    def __init__(self, outcome: Outcome, what: What) -> None:
-        super().__init__(outcome)
-        self.outcome, self.what = outcome, what
+    """Rolls back lines whose outcomes are known."""
 
 
 def request(content: bytes, file_name: str, *, is_dry_run: bool, by: Actor, is_claimed: bool = False) -> str:
@@ -177,7 +173,7 @@ def _claim(import_id: str) -> bool:
     return bool(changed(update(ProductImport).where(*is_due).values(claimed)))
 
 
-def _failed(why: str, at: datetime) -> What:
+def _failed(why: str, at: datetime) -> dict[str, Any]:
     message = why or "It was tried several times without progress."
     return {"state": ImportState.FAILED, "due_at": None, "ended_at": at, "failure": message}
 
@@ -190,112 +186,68 @@ def _give_back(import_id: str) -> None:
 
 
 def _lines(import_id: str) -> Iterator[bool]:
-    """Carry out line after line; True after the last one, or when another process has taken over."""
+    """Carry out the lines, some at a time; True after the last ones, or when another process has taken over."""
     while True:
         job = find(import_id)
         if job is None or job.state is not ImportState.RUNNING:
             yield True
             return
-        number = job.done // IN_A_PART + 1
-        rows = db.session.get_one(ProductImportPart, (import_id, number)).rows
+        number, first = divmod(job.done, IN_A_PART)
+        rows = db.session.get_one(ProductImportPart, (import_id, number + 1)).rows[first : first + AT_ONCE]
         db.session.expunge_all()
-        for at in range(job.done, job.done + len(rows) - job.done % IN_A_PART):
-            line, cells, error = rows[at % IN_A_PART]
-            if not _carry_out(job, at, line, dict(zip(job.columns, cells, strict=False)), error):
-                yield True
-                return
-            yield False
+        lines = [Line(line, dict(zip(job.columns, cells, strict=False)), error) for line, cells, error in rows]
+        if not _carry_out(job, lines):
+            yield True
+            return
+        yield False
 
 
-def _carry_out(job: ProductImport, at: int, line: int, given: Mapping[str, str], error: str) -> bool:
-    """Carry out one line, and count it as number `at`. False when another process has done it, or the import ended."""
-    sku = text.plain(given.get("sku", "")).upper()[:64]
+def _carry_out(job: ProductImport, lines: Sequence[Line]) -> bool:
+    """Carry out the next lines, and count them. False when another process has done so, or the import ended."""
     try:
-        if error:
-            raise InvalidFields({"": error})
-        _apply(job, at, line, sku, given)
-    except (_DryRun, Refusal) as ended:
-        return _refused_or_tried(job, at, line, sku, ended)
+        try:
+            _apply(job, lines)
+        except _DryRun:
+            _count(job, lines)
     except _DoneElsewhere:
         return False
-    return True
-
-
-def _refused_or_tried(job: ProductImport, at: int, line: int, sku: str, ended: _DryRun | Refusal) -> bool:
-    if isinstance(ended, rights.Forbidden):
-        _fail(job.id, ended.message)
-        return False
-    outcome, what = Outcome.REFUSED, {"": ended.message} if isinstance(ended, Refusal) else {}
-    if isinstance(ended, InvalidFields):
-        what = ended.errors
-    if isinstance(ended, _DryRun):
-        outcome, what = ended.outcome, ended.what
-    try:
-        _count(job, at, line, sku, outcome, what)
-    except _DoneElsewhere:
+    except rights.Forbidden as refusal:
+        _fail(job.id, refusal.message)
         return False
     return True
 
 
 @transactional
-def _apply(job: ProductImport, at: int, line: int, sku: str, given: Mapping[str, str]) -> None:
+def _apply(job: ProductImport, lines: Sequence[Line]) -> None:
     reason = f"Opening stock in {job.file_name}, import {job.id}"
-    outcome, what = change(given, by=job.requested_by, reason=reason)
+    import_lines.change(lines, by=job.requested_by, reason=reason, is_trial=job.is_dry_run)
     if job.is_dry_run:
-        raise _DryRun(outcome, what)
-    _count(job, at, line, sku, outcome, what)
+        raise _DryRun
+    _count(job, lines)
 
 
 @transactional
-def _count(job: ProductImport, at: int, line: int, sku: str, outcome: Outcome, what: What) -> None:
-    """Store the outcome of line number `at`, and renew the lease. Raises _DoneElsewhere."""
-    now, is_last = clock.now(), at + 1 == job.lines
-    counted = {"done": at + 1, str(outcome): getattr(ProductImport, str(outcome)) + 1, "attempts": 0}
-    counted |= {"state": ImportState.DONE, "due_at": None, "ended_at": now} if is_last else {"due_at": now + LEASE}
-    before = (ProductImport.id == job.id, ProductImport.done == at, ProductImport.state == ImportState.RUNNING)
+def _count(job: ProductImport, lines: Sequence[Line]) -> None:
+    """Store the outcomes of the next lines, and renew the lease. Raises _DoneElsewhere."""
+    now, done = clock.now(), job.done + len(lines)
+    counted: dict[str, Any] = {"done": done, "attempts": 0}
+    for outcome, number in Counter(line.outcome for line in lines).items():
+        counted[outcome] = getattr(ProductImport, outcome) + number
+    ended = {"state": ImportState.DONE, "due_at": None, "ended_at": now}
+    counted |= ended if done == job.lines else {"due_at": now + LEASE}
+    before = (ProductImport.id == job.id, ProductImport.done == job.done, ProductImport.state == ImportState.RUNNING)
     if not changed(update(ProductImport).where(*before).values(counted)):
         raise _DoneElsewhere
-    if outcome is not Outcome.UNCHANGED:
-        db.session.add(ProductImportLine(import_id=job.id, line=line, sku=sku, outcome=outcome, what=what))
+    found = [
+        {"import_id": job.id, "line": line.number, "sku": line.sku[:64], "outcome": line.outcome, "what": line.what}
+        for line in lines
+        if line.outcome is not Outcome.UNCHANGED
+    ]
+    if found:
+        db.session.execute(table(ProductImportLine).insert(), found)
 
 
 @transactional
 def _fail(import_id: str, why: str) -> None:
     running = (ProductImport.id == import_id, ProductImport.state == ImportState.RUNNING)
     db.session.execute(update(ProductImport).where(*running).values(_failed(why, clock.now())))
-
-
-def change(given: Mapping[str, str], *, by: Actor, reason: str) -> tuple[Outcome, What]:
-    """Create or change the product of a line, in the current transaction; cells that are not given stay. `reason` is
-    that of the receipt of its opening stock.
-
-    Returns the outcome, and the changed fields with their values before and after. Raises InvalidFields, and Refusal.
-    """
-    sku, state = product_fields.read_sku(given["sku"]), given.get("state", "").strip().lower()
-    if state and state not in STATES:
-        raise InvalidFields({"state": f"The state is {' or '.join(STATES)}."})
-    is_new = products.find(sku) is None
-    what, units = (_create if is_new else _save)(sku, given, state, by)
-    if received := opening_stock.receive(sku, units, by=by, reason=reason):
-        what[opening_stock.COLUMN] = ["", f"{received:,} {'unit' if received == 1 else 'units'} received"]
-    return (Outcome.CREATED if is_new else Outcome.CHANGED if what else Outcome.UNCHANGED), what
-
-
-def _create(sku: str, given: Mapping[str, str], state: str, by: Actor) -> tuple[What, int]:
-    """The fields that are set, and the opening stock of the line."""
-    slug = given.get("slug", "").strip() or product_fields.slug_of(given.get("name", ""))
-    fields, units = opening_stock.read({**given, "slug": slug})
-    products.create(sku, fields, by=by, is_archived=state == "archived")
-    return {name: ["", value] for name, value in product_fields.as_typed(fields).items() if value}, units
-
-
-def _save(sku: str, given: Mapping[str, str], state: str, by: Actor) -> tuple[What, int]:
-    """The fields that change, and the opening stock of the line."""
-    product = products.locked(sku)
-    before = csv_export.values(product)
-    fields, units = opening_stock.read({**before, **given, "slug": given.get("slug", "").strip() or product.slug})
-    products.save(sku, fields, seen=product.version, by=by)
-    if state and state != before["state"]:
-        (products.archive if state == "archived" else products.restore)(sku, by=by)
-    after = csv_export.values(product)
-    return {name: [before[name], value] for name, value in after.items() if value != before[name]}, units

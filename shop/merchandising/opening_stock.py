@@ -55,11 +55,16 @@ def create(sku: str, fields: Fields, units: int, *, by: Actor, is_archived: bool
 
 
 def receive(sku: str, units: int, *, by: Actor, reason: str) -> int:
-    """Receive the opening stock of a product in the caller's transaction, and return the units received.
+    """As `receive_all`, for one product."""
+    return receive_all({sku: units} if units else {}, by=by, reason=reason).get(sku, 0)
+
+
+def receive_all(units: Mapping[str, int], *, by: Actor, reason: str) -> dict[str, int]:
+    """Receive the opening stock of products in the caller's transaction, and return the units received by SKU.
 
     Raises Forbidden.
     """
-    received = decide(units, has_moved=stock.has_moved(sku)) if units else 0
-    if received:
-        stock.restock(sku, received, by=by, reason=reason)
-    return received
+    moved = stock.moved(units)
+    found = {sku: number for sku in units if (number := decide(units[sku], has_moved=sku in moved))}
+    stock.restock_all(found, by=by, reason=reason)
+    return found

@@ -11,8 +11,9 @@ from shop.accounts import staff
 from shop.accounts.permissions import Permission
 from shop.catalogue import browse, pictures, product_fields, products
 from shop.catalogue.models import Product
+from shop.catalogue.product_changes import Stale
 from shop.catalogue.product_fields import InvalidFields
-from shop.catalogue.products import FieldChange, Stale
+from shop.catalogue.products import FieldChange
 from shop.core.errors import Refusal
 from shop.core.key_pages import Place
 from shop.core.languages import OFFERED

@@ -106,13 +106,19 @@ def _names(one: Listed) -> list[dict[str, Any]]:
 
 
 def _put_rows(into: Table, products: Sequence[Listed], values: Callable[[Listed], list[dict[str, Any]]]) -> None:
-    """Replace the rows of the products' entries in a table."""
-    by_sku = {one.sku: one for one in products}
+    """Replace the rows of the products' entries in a table, where they are others."""
+    by_sku = {one.sku: values(one) for one in products}
     rows: list[dict[str, Any]] = []
     for some in _parts(sorted(by_sku)):
-        found = db.session.execute(select(_ENTRIES.c.id, _ENTRIES.c.sku).where(_ENTRIES.c.sku.in_(some))).all()
-        db.session.execute(delete(into).where(into.c.entry_id.in_([row.id for row in found])))
-        rows += [{"entry_id": row.id, **value} for row in found for value in values(by_sku[row.sku])]
+        found = db.session.execute(select(_ENTRIES.c.id, _ENTRIES.c.sku).where(_ENTRIES.c.sku.in_(some)))
+        ids = {row.id: row.sku for row in found}
+        stored: dict[int, set[tuple[Any, ...]]] = {entry_id: set() for entry_id in ids}
+        for entry_id, *others in db.session.execute(select(into).where(into.c.entry_id.in_(ids))):
+            stored[entry_id].add(tuple(others))
+        other = [one for one, sku in ids.items() if stored[one] != {tuple(row.values()) for row in by_sku[sku]}]
+        if other:
+            db.session.execute(delete(into).where(into.c.entry_id.in_(other)))
+            rows += [{"entry_id": one, **row} for one in other for row in by_sku[ids[one]]]
     if rows:
         db.session.execute(into.insert(), rows)
 

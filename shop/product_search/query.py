@@ -108,6 +108,11 @@ def _group(part: Part, sign: str, *, is_exact: bool = False) -> Group:
     return (*exact, *(Term(sign + word, is_beginning=True) for word in part.beginnings if not is_exact))
 
 
+def exact(condition: Condition) -> Condition:
+    """The condition without beginnings of words."""
+    return tuple(tuple(term for term in group if not term.is_beginning) for group in condition)
+
+
 def _names(part: Part, names: frozenset[str]) -> bool:
     return not names.isdisjoint(part.exact) or any(one.startswith(part.beginnings) for one in names if part.beginnings)
 

@@ -171,6 +171,7 @@ WITHOUT_ROWS: Mapping[str, str] = {
     "invariants": "Orders that changed are checked every half minute.",
     "statistics": "Facts are added to the roll-ups within minutes; figures that are read include newer ones.",
     "retention": "Expired rows are deleted in passes, an hour apart.",
+    "planner": "SQLite counts the rows of its indexes every six hours, for its query plans.",
 }
 """Kinds of work that the clock process does by its own time, without due rows."""
 _BY_KIND = {queue.kind: queue for queue in QUEUES}

@@ -5,20 +5,22 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
+from sqlalchemy import event
 
 from shop.accounts.models import User
 from shop.accounts.permissions import Role
-from shop.catalogue import product_fields, products
+from shop.catalogue import product_fields, products, search_entries
 from shop.catalogue.models import Product
-from shop.core import csv_cells
+from shop.core import audit, audit_search, csv_cells
 from shop.core.actor import Actor
 from shop.core.db import db, transaction
 from shop.core.errors import Refusal
 from shop.jobs import retention, work
-from shop.merchandising import csv_export, imports
+from shop.merchandising import csv_export, import_lines, imports
 from shop.merchandising.models import ImportState, ProductImport, ProductImportLine, ProductImportPart
 from tests.race_fixtures import Race
 from tests.shop_fixtures import KETTLE, PEN, Shop
@@ -36,6 +38,11 @@ FILE = (
 @pytest.fixture
 def mo(shop: Shop) -> Actor:
     return shop.colleague("mo", Role.MERCHANDISER)
+
+
+def file_of(lines: int) -> bytes:
+    rows = "".join(f"P-{number},Product {number},product-{number},test,1\n" for number in range(lines))
+    return f"sku,name,slug,category,price.USD\n{rows}".encode()
 
 
 def done(import_id: str) -> ProductImport:
@@ -110,31 +117,90 @@ def test_one_import_runs_at_a_time(shop: Shop, mo: Actor, race: Race) -> None:
     assert carried_out(FILE, mo).state is ImportState.DONE
 
 
-def test_a_killed_import_is_continued_after_the_last_line(shop: Shop, mo: Actor) -> None:
-    lines = "".join(f"P-{number},Product {number},product-{number},test\n" for number in range(5))
-    import_id = imports.request(f"sku,name,slug,category\n{lines}".encode(), "x.csv", is_dry_run=False, by=mo)
-    create, calls = products.create, []
+def test_a_killed_import_is_continued_after_the_last_lines_that_are_stored(
+    shop: Shop, mo: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "AT_ONCE", 2)
+    import_id = imports.request(file_of(5), "x.csv", is_dry_run=False, by=mo)
+    record_all, calls = audit.record_all, []
 
-    def killed(*arguments: object, **values: object) -> str:
+    def killed(*arguments: Any) -> None:
         calls.append(arguments)
-        if len(calls) == 3:
+        record_all(*arguments)
+        if len(calls) == 2:
             raise SystemExit
-        return create(*arguments, **values)  # type: ignore[arg-type]
 
-    with patch.object(products, "create", killed), pytest.raises(SystemExit):
+    with patch.object(audit, "record_all", killed), pytest.raises(SystemExit):
         imports.do(import_id)
     assert (done(import_id).done, shop.count(Product)) == (2, 4)
     shop.sweep()
     assert done(import_id).done == 2, "its lease lasts for a minute"
     shop.turn(minutes=1, seconds=1)
     assert (done(import_id).state, done(import_id).created, shop.count(Product)) == (ImportState.DONE, 5, 7)
+    assert [line for line, _, _ in outcomes(done(import_id))] == [2, 3, 4, 5, 6]
 
 
-def test_an_import_that_two_processes_continue_carries_out_each_line_once(shop: Shop, mo: Actor, race: Race) -> None:
-    lines = "".join(f"P-{number},Product {number},product-{number},test\n" for number in range(20))
-    import_id = imports.request(
-        f"sku,name,slug,category\n{lines}".encode(), "x.csv", is_dry_run=False, by=mo, is_claimed=True
+def test_a_line_that_is_refused_stops_none_of_those_that_are_written_with_it(shop: Shop, mo: Actor) -> None:
+    made = "sku,name,slug,category\nP-1,Cup,cup,test\nP-2,Cup,,test\nP-3,Jug,jug,test\n"
+    assert outcomes(carried_out(made.encode(), mo)) == [
+        (2, "P-1", "created"),
+        (3, "P-2", "refused"),
+        (4, "P-3", "created"),
+    ]
+    moved = "sku,slug,category\nP-1,old-cup,test\nP-3,cup,test\nP-1,jug,test\n"
+    job = carried_out(moved.encode(), mo)
+    assert outcomes(job) == [(2, "P-1", "changed"), (3, "P-3", "refused"), (4, "P-1", "refused")]
+    assert imports.results(job.id)[1].what == {
+        "slug": "The product P-1 had this address before; links to it lead there."
+    }
+    cup, jug = products.find("P-1"), products.find("P-3")
+    assert cup and jug and (cup.slug, cup.version, jug.slug, jug.version) == ("old-cup", 2, "jug", 1)
+
+
+def test_each_change_of_an_import_has_its_entries_its_prices_and_its_place_in_the_search(shop: Shop, mo: Actor) -> None:
+    carried_out(FILE.replace(b"active", b"archived"), mo)
+    entries = [
+        (entry.act, entry.subject_id, entry.before, entry.after)
+        for entry in reversed(audit_search.find().rows)
+        if entry.subject_id in (KETTLE, "POT-1")
+    ]
+    assert [entry[:2] for entry in entries] == [
+        ("product.changed", KETTLE),
+        ("product.archived", KETTLE),
+        ("product.created", "POT-1"),
+    ]
+    assert entries[0][2:] == (
+        {"name": "Kettle", "price.TWD": "1200"},
+        {"name": "Blue Kettle", "price.TWD": "1300", "version": 2},
     )
+    assert entries[1][2:] == ({"state": "active"}, {"state": "archived", "version": 3})
+    assert [(one.currency, one.before, one.after) for one in products.price_changes("POT-1")] == [
+        ("USD", None, 1250),
+        ("TWD", None, 118000),
+    ]
+    assert search_entries.stale() == []
+
+
+def test_lines_are_written_together_and_not_one_by_one(shop: Shop, mo: Actor) -> None:
+    sent, lines = 0, imports.AT_ONCE
+
+    def count(*_: object) -> None:
+        nonlocal sent
+        sent += 1
+
+    event.listen(db.engine, "before_cursor_execute", count)
+    try:
+        carried_out(file_of(lines), mo)
+    finally:
+        event.remove(db.engine, "before_cursor_execute", count)
+    assert sent < lines
+
+
+def test_an_import_that_two_processes_continue_carries_out_each_line_once(
+    shop: Shop, mo: Actor, race: Race, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "AT_ONCE", 3)
+    import_id = imports.request(file_of(20), "x.csv", is_dry_run=False, by=mo, is_claimed=True)
     race(lambda _: imports.run(import_id), 3)
     job = done(import_id)
     assert (job.state, job.created, job.done, shop.count(ProductImportLine)) == (ImportState.DONE, 20, 20, 20)
@@ -153,7 +219,7 @@ def test_an_import_ends_when_the_person_has_lost_the_permission(shop: Shop, mo: 
 
 def test_an_import_that_makes_no_progress_fails_and_frees_the_next(shop: Shop, mo: Actor) -> None:
     import_id = imports.request(FILE, "x.csv", is_dry_run=False, by=mo)
-    with patch.object(imports, "change", side_effect=RuntimeError("broken")):
+    with patch.object(import_lines, "change", side_effect=RuntimeError("broken")):
         for _ in range(imports.ATTEMPTS):
             with pytest.raises(RuntimeError):
                 imports.do(import_id)
@@ -193,11 +259,10 @@ def test_the_commands_import_and_export_files(shop: Shop, tmp_path: Path) -> Non
 def test_a_long_file_is_imported_in_turns_between_other_work(
     shop: Shop, mo: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imports, "TURN", 0.2)
+    monkeypatch.setattr(imports, "TURN", 0.1)
     monkeypatch.setattr(imports, "IN_A_PART", 20)
-    lines = "".join(f"P-{number},Product {number},product-{number},test,1\n" for number in range(150))
-    content = f"sku,name,slug,category,price.USD\n{lines}".encode()
-    import_id = imports.request(content, "x.csv", is_dry_run=False, by=mo)
+    monkeypatch.setattr(imports, "AT_ONCE", 7)
+    import_id = imports.request(file_of(150), "x.csv", is_dry_run=False, by=mo)
     turns = 0
     while done(import_id).state is ImportState.RUNNING:
         imports.do(import_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from unittest.mock import patch
 
 import pytest
@@ -106,18 +107,20 @@ def test_units_that_are_no_number_or_too_many_refuse_the_line_and_name_the_colum
     assert products.find("P-1") is None
 
 
-def test_a_line_that_is_killed_after_the_receipt_receives_its_units_once(shop: Shop, mo: Actor) -> None:
+def test_a_line_that_is_killed_after_the_receipt_receives_its_units_once(
+    shop: Shop, mo: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "AT_ONCE", 1)
     import_id = imports.request(file_of("3", "4", "5"), "x.csv", is_dry_run=False, by=mo)
-    restock, calls = stock.restock, []
+    restock, calls = stock.restock_all, []
 
-    def killed(*arguments: object, **values: object) -> int:
-        calls.append(arguments)
-        left = restock(*arguments, **values)  # type: ignore[arg-type]
+    def killed(units: Mapping[str, int], *, by: Actor, reason: str) -> None:
+        calls.append(units)
+        restock(units, by=by, reason=reason)
         if len(calls) == 2:
             raise SystemExit
-        return left
 
-    with patch.object(stock, "restock", killed), pytest.raises(SystemExit):
+    with patch.object(stock, "restock_all", killed), pytest.raises(SystemExit):
         imports.do(import_id)
     db.session.rollback()
     assert (done(import_id).done, shop.count(Product)) == (1, 3)
@@ -127,7 +130,10 @@ def test_a_line_that_is_killed_after_the_receipt_receives_its_units_once(shop: S
     assert shop.count(StockMovement) == 5, "two receipts of the fixtures, and three of the file"
 
 
-def test_an_import_that_three_processes_carry_out_receives_each_line_once(shop: Shop, mo: Actor, race: Race) -> None:
+def test_an_import_that_three_processes_carry_out_receives_each_line_once(
+    shop: Shop, mo: Actor, race: Race, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "AT_ONCE", 2)
     import_id = imports.request(file_of(*["7"] * 12), "x.csv", is_dry_run=False, by=mo, is_claimed=True)
     race(lambda _: imports.run(import_id), 3)
     assert done(import_id).created == 12

@@ -140,15 +140,22 @@ def test_pages_have_every_product_once_and_count_up_to_a_limit(shop: Shop, q: st
     assert sorted(found) == sorted(skus)
 
 
-def test_a_search_of_frequent_words_reads_prices_in_order(
-    shop: Shop, find: Find, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("q", ["cup", "cu", "big cup", "茶", "tea cup", "teacu", "bigcup"])
+def test_a_list_is_the_same_from_whichever_table_it_is_read_first(
+    find: Find, teapot: str, monkeypatch: pytest.MonkeyPatch, q: str
 ) -> None:
-    monkeypatch.setattr("shop.product_search.find.MOST", 1)
-    for number in range(4):
-        create(f"CUP{number}", "Cup", prices={"TWD": 500 - number})
-    wanted = {"currency": "TWD", "sort": Sort.CHEAPEST, "counted": 1, "in_stock": True}
-    assert find("cup", **wanted) == ["CUP3", "CUP2", "CUP1", "CUP0"]
-    assert find("cup", **(wanted | {"sort": Sort.DEAREST, "limit": 2})) == ["CUP0", "CUP1"]
+    kinds = [("Cup", "Big"), ("Big Cup", ""), ("Mug", "A cup, a big one"), ("Cupboard", "茶"), ("Teacup", "cup of tea")]
+    for number in range(10):
+        name, summary = kinds[number % 5]
+        create(f"P{number}", name, summary=summary, prices={"TWD": 500 - number // 2 * 10}, units=number % 3)
+    lists: list[dict[str, Any]] = [{"sort": sort, "currency": "TWD"} for sort in Sort]
+    lists = [one | more for one in lists for more in ({}, {"least": 450, "most": 480}, {"most": 490, "in_stock": True})]
+    lists = [one | more for one in lists for more in ({}, {"limit": 2, "offset": 2}, {"category": "tea-things"})]
+    usual = [find(q, **one) for one in lists]
+    for many, most_collected, few_prices in ((0, 100, -1), (0, 0, -1), (100, 100, 100)):
+        for name, value in (("MANY", many), ("MOST_COLLECTED", most_collected), ("FEW_PRICES", few_prices)):
+            monkeypatch.setattr(f"shop.product_search.find.{name}", value)
+        assert [find(q, **one) for one in lists] == usual, (many, most_collected, few_prices)
 
 
 # --- rebuilding ---

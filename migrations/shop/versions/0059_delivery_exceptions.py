@@ -1,6 +1,6 @@
 """delivery methods to all countries except some
 
-Revision ID: 0061
+Revision ID: 0059
 Revises: 0058
 Create Date: 2026-12-01 17:10:00
 
@@ -9,7 +9,7 @@ Create Date: 2026-12-01 17:10:00
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0061"
+revision = "0059"
 down_revision = "0058"
 branch_labels = None
 depends_on = None
