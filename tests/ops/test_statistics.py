@@ -97,3 +97,12 @@ def test_the_page_makes_at_most_four_statements_and_one_from_redis(shop: Shop) -
     admin = visitor_as(shop, "admin")
     assert len(sent_for(admin, "/ops/statistics?period=90")) <= 4
     assert len(sent_for(admin, "/ops/statistics?period=90")) == 1
+
+
+@pytest.mark.parametrize("period", ["from=2020-01-01&to=2020-01-02", "period=90&currency=JPY&provider=otherpay"])
+def test_a_period_without_figures_needs_no_more_statements(shop: Shop, period: str) -> None:
+    shop.paid_order((PEN, 1))
+    shop.turn(days=1)
+    admin = visitor_as(shop, "admin")
+    assert len(sent_for(admin, f"/ops/statistics?{period}")) <= 4
+    assert len(sent_for(admin, f"/ops/statistics?{period}")) == 1
