@@ -16,7 +16,7 @@ from shop.catalogue.models import Category, Product
 from shop.core import clock
 from shop.core.db import Base, db, table, transaction
 from shop.inventory.models import Stock, StockMovement
-from shop.product_search.models import SearchEntry, SearchPrice
+from shop.product_search.models import SearchEntry, SearchName, SearchPrice
 
 CATEGORIES = 12
 DISTINCT = 10_000
@@ -109,11 +109,13 @@ def _copy(number: int) -> None:
             values = [one + end if one.name in changed else one for one in columns]
             first = rows.c.sku.like("P______")
             connection.execute(rows.insert().from_select(columns, select(*values).where(first), include_defaults=False))
-        entries, prices = table(SearchEntry), table(SearchPrice)
+        entries = table(SearchEntry)
         of = entries.alias()
-        paired = prices.join(of, of.c.id == prices.c.entry_id).join(entries, entries.c.sku == of.c.sku + end)
-        found = select(entries.c.id, prices.c.currency, prices.c.amount).select_from(paired)
-        connection.execute(prices.insert().from_select(["entry_id", "currency", "amount"], found))
+        for rows in (table(SearchPrice), table(SearchName)):
+            paired = rows.join(of, of.c.id == rows.c.entry_id).join(entries, entries.c.sku == of.c.sku + end)
+            others = [one for one in rows.c if one.name != "entry_id"]
+            found = select(entries.c.id, *others).select_from(paired)
+            connection.execute(rows.insert().from_select(["entry_id", *(one.name for one in others)], found))
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 SQLite reads the matches from its FTS5 table, in the order of ids. Where there are many, it reads prices or names in
 their order instead and looks each up among the matches (see `Source`). Statements end after the page. PostgreSQL plans
-by its own statistics.
+by its own statistics, but it takes rare tokens for frequent ones and does not know what reading `words` costs: it reads
+entries in the order of ids only where some of the first ones match.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ MANY, MOST_COLLECTED = 1_000, 12_000
 """Matches from which on SQLite reads prices or names in their order, and up to which it collects them before."""
 FEW_PRICES = 500
 """Prices in a range up to which SQLite reads all of them before the matches."""
+_SAMPLE, _FREQUENT_IN_SAMPLE = 50, 5
 _CANDIDATES = 300
 _ENTRIES, _PRICES, _NAMES, _STOCK = table(SearchEntry), table(SearchPrice), table(SearchName), table(Stock)
 _FTS = named_table("search_index", column("rowid"))
@@ -235,6 +237,8 @@ def _chosen(wanted: Wanted, ranks: Sequence[Condition], source: Source) -> Selec
         columns |= {"amount": _PRICES.c.amount, "id": _PRICES.c.entry_id.label("id")}
     if wanted.sort is Sort.NAME:
         columns |= {"name": _NAMES.c.name, "id": _NAMES.c.entry_id.label("id")}
+    if ranks and wanted.sort is Sort.NEWEST and not _frequent(ranks[-1:])[0]:
+        columns["id"] = (columns["id"] + 0).label("id")
     order = [columns[name].desc() if is_down else columns[name] for name, is_down in _order(wanted, ranks)]
     return rows.select(*columns.values()).order_by(*order).limit(wanted.limit + 1).offset(wanted.offset)
 
@@ -248,13 +252,25 @@ def _ranked(wanted: Wanted, ranks: Sequence[Condition], source: Source) -> Selec
         of = rows.select(best, rows.id, _ENTRIES.c.sku).order_by(best, rows.id)
         return of.limit(wanted.limit + 1).offset(wanted.offset)
     needed = wanted.offset + wanted.limit + 1
+    frequent = _frequent(ranks)
     parts = []
     for rank, condition in enumerate(ranks):
         rows = _rows(wanted, condition, source, without=ranks[rank - 1] if rank else None)
         of = rows.select(literal(rank).label("rank"), rows.id, _ENTRIES.c.sku)
-        parts.append(select(of.order_by(rows.id).limit(needed).subquery()))
+        in_order = rows.id if frequent[rank] else rows.id + 0
+        parts.append(select(of.order_by(in_order).limit(needed).subquery()))
     every = union_all(*parts).subquery() if len(parts) > 1 else parts[0].subquery()
     return select(every).order_by(every.c.rank, every.c.id).limit(wanted.limit + 1).offset(wanted.offset)
+
+
+def _frequent(ranks: Sequence[Condition]) -> list[bool]:
+    """For each rank whether PostgreSQL reads entries in order: many of the first ones match. True on SQLite."""
+    if not _is_postgres():
+        return [True] * len(ranks)
+    first = select(_ENTRIES.c.words).order_by(_ENTRIES.c.id).limit(_SAMPLE).subquery()
+    matching = (first.c.words.bool_op("@@")(cast(query.for_tsquery(one), TSQUERY)) for one in ranks)
+    found = db.session.execute(select(*(func.count().filter(one) for one in matching)).select_from(first)).one()
+    return [number >= _FREQUENT_IN_SAMPLE for number in found]
 
 
 def _count(wanted: Wanted, ranks: Sequence[Condition], source: Source) -> int:

@@ -33,6 +33,7 @@ FOR_STAFF = (
     "shop/catalogue/category_changes.py",
     "shop/catalogue/pictures.py",
     "shop/catalogue/product_fields.py",
+    "shop/catalogue/product_changes.py",
     "shop/catalogue/products.py",
     "shop/media/",
     "shop/merchandising/",
