@@ -32,9 +32,10 @@ CHECKS = {
 }
 """Types are checked by a test, because mypy uses one core."""
 
-WORKERS = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--durations", "10", "--durations-min", "1"]
-"""Three workers on two cores, because tests wait for processes and pages; not more on bigger machines, because each has
-its own PostgreSQL and tests of races compete for the CPU.
+SHARING = ["--dist", "loadfile", "--no-loadscope-reorder", "--durations", "10", "--durations-min", "1"]
+WORKERS, QUICK_WORKERS = ["-n", "3"], ["-n", "2"]
+"""Three workers on two cores, because tests wait for processes and pages, which the quick ones do not; not more on
+bigger machines, because each has its own PostgreSQL and tests of races compete for the CPU.
 """
 
 
@@ -50,7 +51,8 @@ def main() -> None:
     environ["CHROMIUM"] = browser.ensure(environ)
     if not arguments or arguments in (["--quick"], ["--full"]):
         _check_code(environ)
-        arguments = [*WORKERS, *arguments]
+        workers = QUICK_WORKERS if "--quick" in arguments else WORKERS
+        arguments = [*workers, *SHARING, *arguments]
     pytest = [str(VENV_PYTHON), "-m", "pytest", *arguments]
     say.line(f"\n  pytest {' '.join(arguments)}  (after {say.since_start():.1f} s)")
     os.execve(pytest[0], pytest, environ)  # its summary must be the last line
