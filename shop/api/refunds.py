@@ -102,7 +102,7 @@ def index(query: dict[str, Any], payment_id: str) -> tuple[dict[str, Any], dict[
     found, page = caller(), paging.wanted(query)
     payment = db.session.get_one(Payment, payment_of(found, payment_id).id)
     rows, total = listed.of_payment(payment.id, limit=page.limit, offset=page.offset)
-    items = [_body(found, one) for one in rows]
+    items = [body_of(found, one) for one in rows]
     body, headers = paging.answer(items, total, page)
     return body | schemas.refundable(listed.captures(payment), payment.currency), headers
 
@@ -138,7 +138,7 @@ def approve(body: dict[str, Any], refund_id: str) -> tuple[dict[str, Any], dict[
     """
     found = caller()
     refund = refund_of(found, refund_id, APPROVE)
-    versions.demand_match(_body(found, refund))
+    versions.demand_match(body_of(found, refund))
     if refund.destination == RefundDestination.BANK and not body.get("money_was_sent"):
         raise BadInput("not_checked", "Check that the money was sent to the customer's bank account, and confirm it.")
     db.session.rollback()
@@ -163,7 +163,7 @@ def decline(body: dict[str, Any], refund_id: str) -> tuple[dict[str, Any], dict[
     The order keeps its money.
     """
     found = caller()
-    versions.demand_match(_body(found, refund_of(found, refund_id, REQUEST)))
+    versions.demand_match(body_of(found, refund_of(found, refund_id, REQUEST)))
     db.session.rollback()
     requests.decline(refund_id, found.actor(REQUEST), reason=body["reason"])
     return _answer(found, refund_of(found, refund_id, REQUEST))
@@ -181,10 +181,11 @@ def refund_of(found: Caller, refund_id: str, permission: Permission = READ) -> R
     return refund
 
 
-def _body(found: Caller, refund: Refund) -> dict[str, Any]:
+def body_of(found: Caller, refund: Refund) -> dict[str, Any]:
+    """The body of a refund: its reason and the people only for staff who may read orders, or decide about refunds."""
     return schemas.refund(refund, for_staff=found.may(READ) or found.may(REQUEST) or found.may(APPROVE))
 
 
 def _answer(found: Caller, refund: Refund) -> tuple[dict[str, Any], dict[str, str]]:
-    body = _body(found, refund)
+    body = body_of(found, refund)
     return body, versions.headers(body)

@@ -13,8 +13,8 @@ from shop.api.idempotency import HEADER, idempotent
 from shop.api.orders import PARAMETERS as ORDER_PARAMETERS
 from shop.api.orders import order_of
 from shop.api.problems import problems
+from shop.api.refunds import body_of as refund_body
 from shop.api.resource import ROOT, Resource, pointed
-from shop.api.schemas import refunds as refund_schemas
 from shop.api.schemas import returns as schemas
 from shop.api.schemas.fields import money
 from shop.core import clock, ids
@@ -203,7 +203,7 @@ def refund(body: dict[str, Any], return_id: int) -> dict[str, Any]:
 
     At most what its units cost. The refunds are those of the order: `awaits_approval` is true for one that waits for a
     second person. When `expected_refundable` is not true any more, the answer is 409 with the present number. A
-    repetition by the same person refunds nothing.
+    repetition by the same person with the same amount refunds nothing.
     """
     one, _ = _existing(return_id)
     refunding.refund(
@@ -234,7 +234,7 @@ def close(body: dict[str, Any], return_id: int) -> dict[str, Any]:
 
 
 def _refunds(return_id: int) -> dict[str, Any]:
-    return {"refunds": [refund_schemas.refund(one, for_staff=True) for one in refunding.refunds_of(return_id)]}
+    return {"refunds": [refund_body(caller(), one) for one in refunding.refunds_of(return_id)]}
 
 
 def _existing(return_id: int) -> tuple[Return, str]:

@@ -37,7 +37,7 @@ def refund(
     reason: str,
     to: RefundDestination = RefundDestination.PROVIDER,
 ) -> list[str]:
-    """Request the refunds of a received return, close it, and give their ids; none if `by` has closed it before.
+    """Request the refunds of a received return, close it, and give their ids; none if `by` has done that before.
 
     `granted` is at most what the units cost; `expected` is what could be refunded when the reader saw it. Captured
     money goes `to` this destination, store credit to store credit or, once the account is deleted, to a bank. Raises
@@ -48,7 +48,7 @@ def refund(
     why, order_id = reasons.needed(reason), load.order_of(return_id)
     money = order_money.locked(order_id)  # before the returns: payments are locked before their order
     seen = load.snapshot(order_id, lock=True)
-    one = to_move(seen, return_id, ReturnState.CLOSED, by)
+    one = _to_close(seen, return_id, granted.amount, by)
     if one is None:
         return []
     named = f"Return {one.reference}: {why}"
@@ -77,7 +77,7 @@ def close(return_id: int, *, by: Actor, reason: str) -> None:
     why, order_id = reasons.needed(reason), load.order_of(return_id)
     money = order_money.locked(order_id)
     seen = load.snapshot(order_id, lock=True)
-    one = to_move(seen, return_id, ReturnState.CLOSED, by)
+    one = _to_close(seen, return_id, 0, by)
     if one is None:
         return
     if possible := decide_arrival.refundable(one, money):
@@ -89,7 +89,9 @@ def close(return_id: int, *, by: Actor, reason: str) -> None:
 
 
 def refundable(one: Return) -> Money:
-    """What `refund` can refund for a return now."""
+    """What `refund` can refund for a return now; nothing before it is received, and after it is closed."""
+    if one.state != ReturnState.RECEIVED:
+        return Money(0, one.currency)
     row, money = load.snapshot(one.order_id, lock=False).find(one.id), order_money.snapshot(one.order_id, lock=False)
     return Money(decide_arrival.refundable(row, money), one.currency)
 
@@ -99,6 +101,18 @@ def refunds_of(return_id: int) -> list[Refund]:
     of_return = select(Refund).join(ReturnRefund, ReturnRefund.refund_id == Refund.id)
     found = of_return.where(ReturnRefund.return_id == return_id).order_by(Refund.created_at, Refund.id)
     return list(db.session.scalars(found))
+
+
+def _to_close(seen: Snapshot, return_id: int, amount: int, by: Actor) -> ReturnRow | None:
+    """The return that `by` may close with a refund of `amount`; None if `by` has closed it with this amount before.
+
+    Raises Refusal `return_moved`: another amount is no repetition, and would be taken for refunded.
+    """
+    one = to_move(seen, return_id, ReturnState.CLOSED, by)
+    if one is None and (given := seen.find(return_id).granted_amount or 0) != amount:
+        how = f"with a refund of {Money(given, seen.currency).with_code()}" if given else "without a refund"
+        raise Refusal("return_moved", f"You have closed this return {how}. Nothing was changed.", state="CLOSED")
+    return one
 
 
 def _close(seen: Snapshot, one: ReturnRow, amount: int, by: Actor) -> None:

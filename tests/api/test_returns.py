@@ -159,7 +159,11 @@ def test_support_refunds_a_part_of_a_received_return_once(shop: Shop, order: Ord
     shop.sweep()
     assert len(shop.refunds(order)) == 1
     shown = support.get(path).json
-    assert (shown["granted"]["amount"], shown["refundable"]["amount"]) == (17000, 10000)
+    assert (shown["granted"]["amount"], shown["refundable"]["amount"]) == (17000, 0)
+    for act, changed in (("refund", body | {"amount": 1000, "expected_refundable": 0}), ("close", {"reason": "none"})):
+        answer = support.post(f"{path}/{act}", changed, key="n" * 32)
+        assert (answer.status_code, answer.json["code"]) == (409, "return_moved"), answer.text
+        assert "with a refund of NT$170" in answer.json["detail"]
     colleague = signed_in(shop, Role.FINANCE)
     assert colleague.post(f"{path}/refund", body, key="m" * 32).json["code"] == "return_moved"
 
@@ -171,6 +175,18 @@ def test_a_return_whose_money_was_refunded_otherwise_is_closed_with_a_reason(sho
     assert program.post(f"{path}/close", {"reason": ""}).json["code"] == "invalid"
     closed = program.post(f"{path}/close", {"reason": "Refunded with the order"})
     assert closed.json == {"id": int(path.rpartition("/")[2]), "reference": f"{order.number}-R1", "state": "CLOSED"}
+    assert program.post(f"{path}/close", {"reason": "Refunded with the order"}).json == closed.json
+    body = {"amount": 18000, "expected_refundable": 18000, "reason": "late"}
+    assert program.post(f"{path}/refund", body, key="k" * 32).json["code"] == "return_moved"
+
+
+def test_those_who_read_returns_alone_see_no_reasons_of_refunds(shop: Shop, order: Order) -> None:
+    support, path = signed_in(shop, Role.SUPPORT), arrived(shop, order)
+    body = {"amount": 18000, "expected_refundable": 18000, "reason": "Ada called from 0912"}
+    assert "Ada called" in support.post(f"{path}/refund", body, key="k" * 32).json["refunds"][0]["reason"]
+    for reader in (signed_in(shop, Role.MERCHANDISER), with_key(shop, Permission.RETURN_READ)):
+        [refund] = reader.get(path).json["refunds"]
+        assert refund["amount"]["amount"] == 18000 and not {"reason", "requested_by", "approved_by"} & refund.keys()
 
 
 def test_a_refund_of_a_return_needs_its_scope_and_a_second_person_above_the_limit(shop: Shop, order: Order) -> None:

@@ -63,7 +63,7 @@ class RefundQuery(NumberedQuery):
 
 
 class RefundSchema(Strict):
-    """A refund. Only staff see `reason`, `requested_by` and `approved_by`."""
+    """A refund. Only staff who read orders, or decide about refunds, see `reason`, `requested_by` and `approved_by`."""
 
     id = fields.String(required=True)
     payment_id = fields.String(required=True, allow_none=True)
