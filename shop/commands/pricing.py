@@ -97,8 +97,8 @@ def list_all() -> None:
         click.echo(f"tax       {tax.country:<20} {_named(tax)} {_rates(tax.rate, tax.reduced_rate)}, {how}")
     for method in db.session.scalars(select(DeliveryMethod).order_by(DeliveryMethod.position, DeliveryMethod.key)):
         free = f", free from {_all(method.free_from)}" if method.free_from else ""
-        to = "to all except" if method.all_except else "to"
-        where = f", {to} {', '.join(method.countries)}" if method.countries else ""
+        to, codes = ("to all except" if method.exceptions else "to"), method.exceptions or method.countries
+        where = f", {to} {', '.join(codes)}" if codes else ""
         off = "" if method.is_offered else ", off"
         click.echo(f"delivery  {method.key:<20} {_named(method)}: {_all(method.prices)}{free}{where}{off}")
     for code in db.session.scalars(select(DiscountCode).order_by(DiscountCode.code)):

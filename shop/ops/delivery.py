@@ -137,7 +137,7 @@ def _save(key: str, seen: int) -> None:
     for currency in set(free_from) - set(prices):
         form.errors.setdefault(f"free_from.{currency}", f"Enter a price in {currency} too.")
     stored = db.session.get(DeliveryMethod, key) if key else None
-    known = SHIPS_TO | set(stored.countries if stored else ())
+    known = SHIPS_TO | set(_listed(stored))
     chosen = form.each("countries", known, "a country that the shop delivers to")
     position, is_offered = form.whole("position", 0, LAST_POSITION), form.flag("is_offered")
     form.checked()
@@ -158,7 +158,7 @@ def _save(key: str, seen: int) -> None:
 
 def _form(method: DeliveryMethod | None, refusal: Refusal | None = None) -> str:
     stored = _as_typed(method)
-    codes = {code: country(code) for code in sorted(SHIPS_TO | set(method.countries if method else ()), key=country)}
+    codes = {code: country(code) for code in sorted(SHIPS_TO | set(_listed(method)), key=country)}
     return render_template(
         "ops/delivery_method.html",
         method=method,
@@ -179,8 +179,13 @@ def _as_typed(method: DeliveryMethod | None) -> Values:
     found |= setting_forms.names(method)
     found["position"] = str(method.position if method else _last_position())
     found["is_offered"] = "yes" if method is None or method.is_offered else ""
-    found["all_except"] = "yes" if method and method.all_except else ""
-    return found | {"countries": " ".join(method.countries if method else ())}
+    found["all_except"] = "yes" if method and method.exceptions else ""
+    return found | {"countries": " ".join(_listed(method))}
+
+
+def _listed(method: DeliveryMethod | None) -> list[str]:
+    """The countries that staff have chosen: the exceptions, or the only ones."""
+    return (method.exceptions or method.countries) if method else []
 
 
 def _last_position() -> int:

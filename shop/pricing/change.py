@@ -129,7 +129,8 @@ def set_delivery(
     kept unless `name` changes. Raises BadInput `bad_price`, `no_country`, and Refusal `too_many_methods`.
     """
     _demand(by, Permission.DELIVERY_WRITE)
-    if all_except and set(countries) >= SHIPS_TO:
+    exceptions = set(countries) if all_except else set()
+    if exceptions >= SHIPS_TO:
         raise BadInput("no_country", "These exceptions leave no country. To stop offering the method, switch it off.")
     if not prices:
         raise BadInput("bad_price", "A delivery method needs a price in at least one currency; 0 is free of charge.")
@@ -141,8 +142,8 @@ def set_delivery(
         "name": name,
         "prices": {currency: price.amount for currency, price in prices.items()},
         "free_from": {currency: price.amount for currency, price in free_from.items()},
-        "countries": sorted(set(countries)),
-        "all_except": all_except,
+        "countries": sorted(SHIPS_TO - exceptions if exceptions else set(countries)),
+        "exceptions": sorted(exceptions),
         "position": position,
         "texts": _texts(before, name, names),
         "is_offered": is_offered,

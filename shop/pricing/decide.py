@@ -54,7 +54,7 @@ class Tax:
 
 @dataclass(frozen=True)
 class Method:
-    """A delivery method with its prices in minor units by currency. It delivers to `countries`, with `all_except` to
+    """A delivery method with its prices in minor units by currency. It delivers to `countries`, with `exceptions` to
     all others; without any to all of them, and to none while it is not offered.
 
     It is free from `free_from` of goods.
@@ -66,10 +66,11 @@ class Method:
     free_from: Mapping[str, int] = field(default_factory=dict)
     countries: Sequence[str] = ()
     is_offered: bool = True
-    all_except: bool = False
+    exceptions: Sequence[str] = ()
 
     def delivers(self, country: str, currency: str) -> bool:
-        reaches = not self.countries or (country in self.countries) != self.all_except
+        listed = not self.countries or country in self.countries
+        reaches = country not in self.exceptions if self.exceptions else listed
         return self.is_offered and currency in self.prices and reaches
 
     def price(self, goods: Money) -> Money:

@@ -65,7 +65,7 @@ def _method(row: Row[Any], language: str) -> Method:
         row.method_free_from,
         row.method_countries,
         row.method_is_offered,
-        row.method_all_except,
+        row.method_exceptions,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Text, false, text, true
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Text, text, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.core.actor import Actor
@@ -37,9 +37,10 @@ class TaxRate(Base):
 
 
 class DeliveryMethod(Base):
-    """A delivery method. `prices` and `free_from` map currencies to minor units. It delivers to `countries`, with
-    `all_except` to all others; an empty list means all of them. `texts` has translations of `name`. One that is not
-    offered delivers nowhere.
+    """A delivery method. `prices` and `free_from` map currencies to minor units. It delivers to `countries`, to all if
+    there are none; with `exceptions` to all others, also to a country that the shop ships to later. `countries` then
+    has those of the day when it was saved, for a version that knows no exceptions. `texts` has translations of `name`.
+    One that is not offered delivers nowhere.
     """
 
     __tablename__ = "delivery_methods"
@@ -48,7 +49,7 @@ class DeliveryMethod(Base):
     prices: Mapped[dict[str, int]] = mapped_column(JSON)
     free_from: Mapped[dict[str, int]] = mapped_column(JSON)
     countries: Mapped[list[str]] = mapped_column(JSON)
-    all_except: Mapped[bool] = mapped_column(default=False, server_default=false())
+    exceptions: Mapped[list[str]] = mapped_column(JSON, default=list, server_default=text("'[]'"))
     position: Mapped[int]
     texts: Mapped[dict[str, dict[str, str]]] = mapped_column(JSON, default=dict, server_default=text("'{}'"))
     is_offered: Mapped[bool] = mapped_column(default=True, server_default=true())

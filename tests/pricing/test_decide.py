@@ -131,13 +131,13 @@ def test_a_method_that_does_not_deliver_to_the_country_is_refused_and_the_first_
 
 
 @pytest.mark.parametrize(
-    ("countries", "all_except", "reached"),
-    [((), False, "JP TW"), ((), True, "JP TW"), (("TW",), False, "TW"), (("TW",), True, "JP")],
+    ("countries", "exceptions", "reached"),
+    [((), (), "JP TW"), (("TW",), (), "TW"), (("JP",), ("TW",), "JP"), (("US",), ("TW",), "JP")],
 )
 def test_a_method_reaches_its_countries_or_all_except_them(
-    countries: tuple[str, ...], all_except: bool, reached: str
+    countries: tuple[str, ...], exceptions: tuple[str, ...], reached: str
 ) -> None:
-    method = replace(STANDARD, countries=countries, all_except=all_except)
+    method = replace(STANDARD, countries=countries, exceptions=exceptions)
     assert [code for code in ("JP", "TW") if method.delivers(code, "TWD")] == reached.split()
 
 

@@ -16,10 +16,8 @@ depends_on = None
 
 
 def upgrade():
-    op.add_column("delivery_methods", sa.Column("all_except", sa.Boolean(), server_default=sa.false(), nullable=False))
+    op.add_column("delivery_methods", sa.Column("exceptions", sa.JSON(), server_default="[]", nullable=False))
 
 
 def downgrade():
-    # The version before would take exceptions for the only countries: such a method is off until staff look at it.
-    op.execute("UPDATE delivery_methods SET is_offered = false WHERE all_except")
-    op.drop_column("delivery_methods", "all_except")
+    op.drop_column("delivery_methods", "exceptions")  # `countries` has the countries that they leave
