@@ -14,6 +14,7 @@ from shop.fulfilment import to_ship, write
 from shop.fulfilment.carriers import CARRIERS
 from shop.http_kit.access import requires
 from shop.ops import acts, fulfilment_forms
+from shop.orders import find
 
 bp = Blueprint("fulfilment_ship", __name__)
 
@@ -50,8 +51,8 @@ def ship() -> ResponseReturnValue:
         return _page(list(refusals), refusals), max(refusal.status for refusal in refusals.values())
     if not done:
         flash("Nothing was left to ship: these orders were shipped before.")
-    if len(numbers) == 1:
-        return redirect(url_for("ops.fulfilment_order.show", number=numbers[0], **fulfilment_forms.kept()), 303)
+    if len(numbers) == 1 and (order := find.by_number(numbers[0])):
+        return redirect(url_for("ops.fulfilment_order.show", number=order.number, **fulfilment_forms.kept()), 303)
     return redirect(url_for("ops.fulfilment.index", **fulfilment_forms.kept()), 303)
 
 

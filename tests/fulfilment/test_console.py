@@ -296,3 +296,16 @@ def test_an_order_after_the_last_of_the_list_is_followed_by_the_first_and_unknow
     typed = {"key": mia.field("key"), f"units.{PEN}": "1"}
     assert mia.post(f"/ops/fulfilment/{first.number}/pack?country=XX", typed).status_code == 422
     assert fulfilment(first) == "TO_PACK"
+
+
+@one_database
+def test_a_form_for_an_order_that_has_left_leads_to_it_and_one_for_no_order_to_the_list(shop: Shop) -> None:
+    order = shop.paid_order((PEN, 1))
+    mia = visitor_as(shop, "merchandiser")
+    mia.get(f"/ops/fulfilment/ship?number={order.number}")
+    key = mia.field("key")
+    ship(shop, order, pack(shop, order))
+    of_order, of_list = f"/ops/fulfilment/{order.number}?country=TW", "/ops/fulfilment?country=TW"
+    for typed, address in ((order.number.lower(), of_order), ("../orders", of_list), ("", of_list)):
+        form = {"key": key, "carrier": "dhl", "number": typed}
+        assert mia.post("/ops/fulfilment/ship?country=TW", form).location == address, typed
