@@ -44,6 +44,7 @@ from sqlalchemy.types import TypeDecorator
 
 from shop.core import logs, metrics, postgres
 from shop.core.errors import PassiveCopy
+from shop.core.session import Session
 
 _NAMES = {
     "ix": "ix_%(column_0_label)s",
@@ -78,7 +79,7 @@ MinorUnits = Annotated[int, mapped_column(BigInteger)]
 stored.
 """
 
-db = SQLAlchemy(model_class=Base)
+db = SQLAlchemy(model_class=Base, session_options={"class_": Session})
 _sqlite_writer = threading.RLock()
 _making = threading.Lock()
 
@@ -232,12 +233,18 @@ def transaction() -> Iterator[None]:
 
 
 def end_reading() -> None:
-    """End the session's transaction if it has only read. What has not been committed is lost."""
-    session = db.session()
-    is_reading = session.in_transaction() and session.is_active and not in_transaction()
-    if is_reading and db.engine.dialect.name == "postgresql":
+    """End the session's transaction if it has only read. What has not been committed is lost: outside of `transaction`
+    that is a defect, which is logged, and a RuntimeError in tests.
+    """
+    session = cast("Session", db.session())
+    is_reading, has_changed = session.in_transaction() and not in_transaction(), session.has_changed
+    if is_reading and session.is_active and not has_changed and db.engine.dialect.name == "postgresql":
         postgres.end_reading(session.connection())
     session.rollback()
+    if is_reading and has_changed:
+        log.error("transaction.change_outside")
+        if current_app.testing:
+            raise RuntimeError("a change outside of a transaction")
 
 
 def after_commit(callback: Callable[[], None]) -> None:
