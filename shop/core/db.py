@@ -238,8 +238,9 @@ def end_reading() -> None:
     """
     session = cast("Session", db.session())
     is_reading, has_changed = session.in_transaction() and not in_transaction(), session.has_changed
-    if is_reading and session.is_active and not has_changed and db.engine.dialect.name == "postgresql":
-        postgres.end_reading(session.connection())
+    connection = session.open_connection
+    if is_reading and session.is_active and not has_changed and connection and connection.dialect.name == "postgresql":
+        postgres.end_reading(connection)
     session.rollback()
     if is_reading and has_changed:
         log.error("transaction.change_outside")

@@ -10,6 +10,7 @@ from typing import Any
 
 from flask_sqlalchemy.session import Session as FlaskSession
 from sqlalchemy import Connection, Engine, TextClause, event
+from sqlalchemy.orm import SessionTransaction
 
 
 class Session(FlaskSession):
@@ -19,6 +20,12 @@ class Session(FlaskSession):
     def has_changed(self) -> bool:
         """True if the present transaction, which was to read, has changed something."""
         return self.in_transaction() and self.info.get("changed") is self.get_transaction()
+
+    @property
+    def open_connection(self) -> Connection | None:
+        """The connection of the present transaction; None if it has sent nothing yet, or could not."""
+        transaction, connection = self.info.get("begun", (None, None))
+        return connection if self.in_transaction() and transaction is self.get_transaction() else None
 
     def note_change(self) -> None:
         """Note a change that is about to be sent."""
@@ -38,6 +45,11 @@ class Session(FlaskSession):
 
 def _reads(clause: TextClause) -> bool:
     return clause.text.lstrip().upper().startswith(("SELECT", "WITH", "PRAGMA", "EXPLAIN"))
+
+
+@event.listens_for(Session, "after_begin")
+def _note_connection(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+    session.info["begun"] = transaction, connection
 
 
 @event.listens_for(Session, "before_flush")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from flask import Flask
-from sqlalchemy import create_engine, text, update
+from sqlalchemy import create_engine, event, text, update
 from sqlalchemy.exc import OperationalError
 
 from shop.catalogue.models import Category, Product
@@ -60,6 +60,20 @@ def test_an_object_that_has_the_values_that_it_had_is_no_change(shop: Shop) -> N
     product.position = before
     db.session.scalar(db.select(Category.slug))
     end_reading()
+
+
+def test_the_end_of_reading_needs_no_connection_where_nothing_was_read(shop: Shop) -> None:
+    taken: list[object] = []
+
+    def take(*_: object) -> None:
+        taken.append(1)
+
+    db.session.rollback()
+    db.session.begin()
+    event.listen(db.engine, "checkout", take)
+    end_reading()
+    event.remove(db.engine, "checkout", take)
+    assert not taken and not db.session().in_transaction()
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
