@@ -108,9 +108,9 @@ class Changes:
             self._take_slug(fields.slug, sku)
             self._moved[sku] = (product.slug, fields.slug)
         self._record_prices(sku, product.prices, fields.prices)
-        for name in _OF_FIELDS:
-            setattr(product, name, getattr(fields, name))
-        product.prices, product.texts = dict(fields.prices), texts
+        product.slug, product.category, product.position = fields.slug, fields.category, fields.position
+        product.name, product.summary, product.description = fields.name, fields.summary, fields.description
+        product.prices, product.texts, product.tax_class = dict(fields.prices), texts, fields.tax_class
         self.note(sku, Act.PRODUCT_CHANGED, found)
         return found
 

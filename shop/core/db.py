@@ -232,16 +232,17 @@ def transaction() -> Iterator[None]:
         _call(partial(do, what))
 
 
-def end_reading() -> None:
+def end_reading(*, is_last: bool = False) -> None:
     """End the session's transaction if it has only read. What has not been committed is lost: outside of `transaction`
-    that is a defect, which is logged, and a RuntimeError in tests.
+    that is a defect, which is logged, and a RuntimeError in tests. With `is_last` the session ends too, and its objects
+    keep what was read: a response may be sent after it.
     """
     session = cast("Session", db.session())
     is_reading, has_changed = session.in_transaction() and not in_transaction(), session.has_changed
     connection = session.open_connection
     if is_reading and session.is_active and not has_changed and connection and connection.dialect.name == "postgresql":
         postgres.end_reading(connection)
-    session.rollback()
+    (db.session.remove if is_last else session.rollback)()
     if is_reading and has_changed:
         log.error("transaction.change_outside")
         if current_app.testing:

@@ -76,6 +76,14 @@ def test_the_end_of_reading_needs_no_connection_where_nothing_was_read(shop: Sho
     assert not taken and not db.session().in_transaction()
 
 
+def test_objects_keep_what_was_read_after_the_end_of_a_request(shop: Shop) -> None:
+    product = db.session.get_one(Product, KETTLE)
+    shop.app.test_client().get("/products/kettle")
+    with shop.app.app_context():
+        other = db.session.get_one(Product, KETTLE)
+    assert product.slug == other.slug == "kettle"
+
+
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_transaction_can_follow_a_query_whose_connection_was_cut(shop: Shop, database_url: str) -> None:
     process = db.session.scalar(text("SELECT pg_backend_pid()"))
