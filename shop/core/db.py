@@ -44,6 +44,7 @@ from sqlalchemy.types import TypeDecorator
 
 from shop.core import logs, metrics, postgres
 from shop.core.errors import PassiveCopy
+from shop.core.session import Session
 
 _NAMES = {
     "ix": "ix_%(column_0_label)s",
@@ -78,7 +79,7 @@ MinorUnits = Annotated[int, mapped_column(BigInteger)]
 stored.
 """
 
-db = SQLAlchemy(model_class=Base)
+db = SQLAlchemy(model_class=Base, session_options={"class_": Session})
 _sqlite_writer = threading.RLock()
 _making = threading.Lock()
 
@@ -231,13 +232,21 @@ def transaction() -> Iterator[None]:
         _call(partial(do, what))
 
 
-def end_reading() -> None:
-    """End the session's transaction if it has only read. What has not been committed is lost."""
-    session = db.session()
-    is_reading = session.in_transaction() and session.is_active and not in_transaction()
-    if is_reading and db.engine.dialect.name == "postgresql":
-        postgres.end_reading(session.connection())
-    session.rollback()
+def end_reading(*, is_last: bool = False) -> None:
+    """End the session's transaction if it has only read. What has not been committed is lost: outside of `transaction`
+    that is a defect, which is logged, and a RuntimeError in tests. With `is_last` the session ends too, and its objects
+    keep what was read: a response may be sent after it.
+    """
+    session = cast("Session", db.session())
+    is_reading, has_changed = session.in_transaction() and not in_transaction(), session.has_changed
+    connection = session.open_connection
+    if is_reading and session.is_active and not has_changed and connection and connection.dialect.name == "postgresql":
+        postgres.end_reading(connection)
+    (db.session.remove if is_last else session.rollback)()
+    if is_reading and has_changed:
+        log.error("transaction.change_outside")
+        if current_app.testing:
+            raise RuntimeError("a change outside of a transaction")
 
 
 def after_commit(callback: Callable[[], None]) -> None:

@@ -75,8 +75,10 @@ def _ping_idle_connections(engine: Engine) -> None:
 
 def end_reading(connection: Connection) -> None:
     """End a transaction that has only read, with COMMIT: at each ROLLBACK psycopg forgets the prepared statements of
-    its connection, and the next request would have none.
+    its connection, and the next request would have none. Nothing is sent on a connection that was cut.
     """
+    if connection.invalidated:
+        return
     driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
     if driver.info.transaction_status == TransactionStatus.INTRANS:
         with suppress(psycopg.Error):  # the ROLLBACK that follows raises it too, as an error of SQLAlchemy

@@ -184,7 +184,7 @@ def _leave_database(error_of_request: BaseException | None) -> None:
     """
     try:
         if error_of_request is None:
-            end_reading()
+            end_reading(is_last=True)
         db.session.remove()
     except SQLAlchemyError as error:
         log.warning("database.gone", error=type(error).__name__)

@@ -42,7 +42,6 @@ def cart_id(new_in: str = "") -> str:
         known = session["cart"] = _new_cart(new_in or currency())
         if current_user.is_authenticated:
             account_cart.remember(current_user.id, known)
-            current_user.cart_id = known
     return known
 
 

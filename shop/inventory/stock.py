@@ -17,6 +17,7 @@ from shop.core.actor import Actor
 from shop.core.audit import Act, Entry, Subject, SubjectKind
 from shop.core.db import changed, db, insert, table, transactional
 from shop.core.errors import BadInput, Refusal
+from shop.core.prefix import in_order
 from shop.inventory.models import Reservation, Stock, StockMovement
 from shop.inventory.refusals import OutOfStock
 from shop.inventory.states import ReservationState
@@ -170,7 +171,8 @@ def moved(skus: Collection[str]) -> set[str]:
     if not skus:
         return set()
     _ensure(skus)
-    db.session.execute(select(Stock.sku).where(Stock.sku.in_(skus)).order_by(Stock.sku).with_for_update(key_share=True))
+    of = select(Stock.sku).where(Stock.sku.in_(skus)).order_by(in_order(Stock.sku))  # as `reserve`, which sorts them
+    db.session.execute(of.with_for_update(key_share=True))
     return set(db.session.scalars(select(StockMovement.sku).where(StockMovement.sku.in_(skus)).distinct()))
 
 

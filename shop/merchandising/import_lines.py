@@ -60,7 +60,8 @@ class Line:
 
 def change(lines: Sequence[Line], *, by: Actor, reason: str, is_trial: bool = False) -> None:
     """Create or change the products of lines in the current transaction, and set the outcome of each; cells that are
-    not given stay. `reason` is that of the receipts of opening stock. The caller rolls a trial back.
+    not given stay. `reason` is that of the receipts of opening stock. The caller rolls a trial back. Safe to repeat: a
+    transaction that the database aborts is.
 
     Raises Forbidden; a line that is refused for another reason changes nothing.
     """
@@ -84,6 +85,7 @@ def change(lines: Sequence[Line], *, by: Actor, reason: str, is_trial: bool = Fa
 
 def _read(line: Line, product: Product | None) -> None:
     """Read the fields and the opening stock; no fields where the line repeats what is stored. Raises InvalidFields."""
+    line.outcome, line.what, line.fields, line.units = Outcome.UNCHANGED, {}, None, 0
     if line.error:
         raise InvalidFields({"": line.error})
     product_fields.read_sku(line.sku)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -17,10 +18,11 @@ from shop.catalogue import product_fields, products, search_entries
 from shop.catalogue.models import Product
 from shop.core import audit, audit_search, csv_cells
 from shop.core.actor import Actor
-from shop.core.db import db, transaction
+from shop.core.db import OutdatedSnapshot, db, table, transaction
 from shop.core.errors import Refusal
 from shop.jobs import retention, work
 from shop.merchandising import csv_export, import_lines, imports
+from shop.merchandising.import_lines import Line
 from shop.merchandising.models import ImportState, ProductImport, ProductImportLine, ProductImportPart
 from tests.race_fixtures import Race
 from tests.shop_fixtures import KETTLE, PEN, Shop
@@ -155,6 +157,27 @@ def test_a_line_that_is_refused_stops_none_of_those_that_are_written_with_it(sho
     }
     cup, jug = products.find("P-1"), products.find("P-3")
     assert cup and jug and (cup.slug, cup.version, jug.slug, jug.version) == ("old-cup", 2, "jug", 1)
+
+
+def test_a_product_that_is_added_meanwhile_keeps_the_cells_that_the_file_does_not_give(shop: Shop, mo: Actor) -> None:
+    change, tries = import_lines.change, []
+    of = {"sku": "CUP", "slug": "cup", "category": "test", "position": 7, "tax_class": "standard", "image": ""}
+    of |= {"name": "Cup", "summary": "", "description": "A good one.", "prices": {}, "texts": {}}
+
+    def too_late_at_first(lines: Sequence[Line], **given: Any) -> None:
+        tries.append(lines)
+        if len(tries) == 2:
+            db.session.execute(table(Product).insert(), of)
+            search_entries.write(["CUP"])
+        change(lines, **given)
+        if len(tries) == 1:
+            raise OutdatedSnapshot
+
+    with patch.object(import_lines, "change", too_late_at_first):
+        job = carried_out(b"sku,name,category\nCUP,Cup,test\nP-2,,test\n", mo)
+    assert outcomes(job) == [(3, "P-2", "refused")] and job.unchanged == 1
+    cup = products.find("CUP")
+    assert cup and (cup.description, cup.position, cup.version) == ("A good one.", 7, 1)
 
 
 def test_each_change_of_an_import_has_its_entries_its_prices_and_its_place_in_the_search(shop: Shop, mo: Actor) -> None:
