@@ -34,7 +34,7 @@ def test_a_declined_card_is_shown_at_once_and_another_one_pays(visitor: Visitor,
     card = order.opens_payment()
     card.pay(DECLINED_CARD)
     order.is_called("Your card was declined")
-    expect(order.page.get_by_text("Insufficient funds.")).to_be_visible()
+    expect(order.page.get_by_text("Insufficient funds.", exact=True)).to_be_visible()
     card.pay()
     order.is_called("Payment received")
 
