@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+WITHOUT_WINDOW = "chromium-headless-shell"
+NAMES = (WITHOUT_WINDOW, "chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 OFF = (
     "WebUIOmniboxPopup",  # these would open two more pages with their own processes in every window
     "WebUIOmniboxAimPopup",
@@ -39,11 +40,15 @@ ARGUMENTS = (
 
 
 @pytest.fixture(scope="session")
-def chromium_executable() -> str | None:
-    """The Chromium chosen by bin/test (CHROMIUM), else one on the PATH, else None for Playwright's own."""
-    if "CHROMIUM" in os.environ:
-        return os.environ["CHROMIUM"] or None
-    return next((path for name in NAMES if (path := shutil.which(name))), None)
+def chromium_executable(pytestconfig: pytest.Config) -> str | None:
+    """The Chromium chosen by bin/test (CHROMIUM), else one on the PATH, else None for Playwright's own; with `--headed`
+    one that has a window.
+    """
+    is_headed, chosen = pytestconfig.getoption("--headed"), os.environ.get("CHROMIUM")
+    if chosen is not None and not (is_headed and WITHOUT_WINDOW in chosen):
+        return chosen or None
+    names = NAMES[1:] if is_headed else NAMES
+    return next((path for name in names if (path := shutil.which(name))), None)
 
 
 @pytest.fixture(scope="session")

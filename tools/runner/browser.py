@@ -1,4 +1,5 @@
-"""A Chromium for the browser tests: an installed one, else Playwright's own, else the system's package.
+"""A Chromium for the browser tests: an installed one, else Debian's without a window, else Playwright's own, else the
+system's package.
 
 Each is tried by opening a page; the result is stored in `.venv`, so that only the first run takes this time.
 """
@@ -16,7 +17,9 @@ from places import VENV, VENV_PYTHON
 from say import Step, Trouble
 
 STAMP = VENV / "chromium.json"
-NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+WITHOUT_WINDOW = "chromium-headless-shell"
+"""Takes 1.5 s of CPU time for eight pages, where `chromium --headless` takes 4.0 s."""
+NAMES = (WITHOUT_WINDOW, "chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 PLAYWRIGHTS_OWN = ""
 
 TRY = """
@@ -37,7 +40,7 @@ def ensure(environ: dict[str, str]) -> str:
     if known := _remembered(environ):
         return known["path"]
     step = Step("find a Chromium")
-    sources: tuple[Callable[[Step, dict[str, str]], list[str]], ...] = (_installed, _download, _package)
+    sources: tuple[Callable[[Step, dict[str, str]], list[str]], ...] = (_installed, _light_package, _download, _package)
     for source in sources:
         for path in source(step, environ):
             step.now(f"trying {path or 'Playwright'}")
@@ -63,6 +66,10 @@ def _remembered(environ: dict[str, str]) -> dict[str, str]:
 def _installed(_step: Step, environ: dict[str, str]) -> list[str]:
     named = [environ["CHROMIUM"]] if environ.get("CHROMIUM") else []
     return [*named, *(path for name in NAMES if (path := shutil.which(name))), PLAYWRIGHTS_OWN]
+
+
+def _light_package(step: Step, environ: dict[str, str]) -> list[str]:
+    return _installed(step, environ) if apt_install([WITHOUT_WINDOW], step) else []
 
 
 def _download(step: Step, environ: dict[str, str]) -> list[str]:
