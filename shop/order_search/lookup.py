@@ -99,7 +99,8 @@ def find(typed: str, providers: Collection[str]) -> list[Hit]:
     parts = [_by_id(known)]
     if len(prefix := email_address.for_lookup(words)) >= SHORTEST_ADDRESS:
         parts.append(_by_email(prefix))
-    every = union_all(*(select(part.subquery()) for part in parts)).subquery("found_all")
+    each = (select(part.subquery(f"found_by_{number}")) for number, part in enumerate(parts))
+    every = union_all(*each).subquery("found_all")
     query = select(every).order_by(every.c.place, in_order(every.c.found), every.c.id)
     found = [Hit(HitKind(kind), of, _order(*order)) for _, _, kind, of, *order in db.session.execute(query, values)]
     return [hit for hit in found if hit.kind is not HitKind.EMAIL] or found

@@ -134,7 +134,7 @@ def test_the_mail_of_an_order_lists_discount_delivery_and_tax(shop: Shop) -> Non
 
 TRANSLATED_LINES = {
     "zh_Hant": ["Pen × 2：NT$180", "折扣（TEN）：−NT$18", "運費（Express）：NT$120", "內含VAT（5%）：NT$13"],
-    "zh_Hans": ["Pen × 2：NT$180", "优惠（TEN）：−NT$18", "配送（Express）：NT$120", "含VAT（5%）：NT$13"],
+    "zh_Hans": ["Pen × 2：NT$180", "优惠（TEN）：−NT$18", "运费（Express）：NT$120", "含VAT（5%）：NT$13"],
     "ja": ["Pen × 2：NT$180", "割引（TEN）：−NT$18", "配送料（Express）：NT$120", "うちVAT（5%）：NT$13"],
 }
 """Lines of a mail about an order, by language."""
