@@ -35,8 +35,8 @@ def since(page: Page) -> int:
 
 
 @pytest.fixture
-def window(browser: Browser) -> Iterator[Window]:
-    window = Window(browser)
+def window(chromium_with_tabs: Browser) -> Iterator[Window]:
+    window = Window(chromium_with_tabs)
     yield window
     window.close()
 

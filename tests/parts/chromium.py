@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, BrowserType
 
 WITHOUT_WINDOW = "chromium-headless-shell"
 NAMES = (WITHOUT_WINDOW, "chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
@@ -47,7 +49,19 @@ def chromium_executable(pytestconfig: pytest.Config) -> str | None:
     is_headed, chosen = pytestconfig.getoption("--headed"), os.environ.get("CHROMIUM")
     if chosen is not None and not (is_headed and WITHOUT_WINDOW in chosen):
         return chosen or None
-    names = NAMES[1:] if is_headed else NAMES
+    return _first(NAMES[1:] if is_headed else NAMES)
+
+
+@pytest.fixture
+def chromium_with_tabs(browser_type: BrowserType, browser_type_launch_args: dict[str, Any]) -> Iterator[Browser]:
+    """A Chromium in which a tab in the background is hidden, which one without a window does not do."""
+    found = _first(NAMES[1:])
+    browser = browser_type.launch(**browser_type_launch_args | ({"executable_path": found} if found else {}))
+    yield browser
+    browser.close()
+
+
+def _first(names: Sequence[str]) -> str | None:
     return next((path for name in names if (path := shutil.which(name))), None)
 
 

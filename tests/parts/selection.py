@@ -45,6 +45,7 @@ EXPENSIVE = frozenset(
         "own_postgres",
         "own_redis",
         "browser",
+        "chromium_with_tabs",
         "demo",
         "process",
         "session_process",

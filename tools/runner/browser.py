@@ -69,7 +69,8 @@ def _installed(_step: Step, environ: dict[str, str]) -> list[str]:
 
 
 def _light_package(step: Step, environ: dict[str, str]) -> list[str]:
-    return _installed(step, environ) if apt_install([WITHOUT_WINDOW], step) else []
+    """Install Debian's two packages: the tests of hidden tabs need windows."""
+    return _installed(step, environ) if apt_install([WITHOUT_WINDOW, "chromium"], step) else []
 
 
 def _download(step: Step, environ: dict[str, str]) -> list[str]:
