@@ -89,7 +89,7 @@ def close(return_id: int, *, by: Actor, reason: str) -> None:
 
 
 def refundable(one: Return) -> Money:
-    """What `refund` can refund for a return now; nothing before it is received, and after it is closed."""
+    """Amount that can be refunded for a return now; zero before it is received, and after it is closed."""
     if one.state != ReturnState.RECEIVED:
         return Money(0, one.currency)
     row, money = load.snapshot(one.order_id, lock=False).find(one.id), order_money.snapshot(one.order_id, lock=False)
